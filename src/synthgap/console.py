@@ -1,0 +1,127 @@
+"""What the command line shows: results on stdout, progress and hints on stderr, errors as one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+Format = Literal["human", "json"]
+LINE_SECONDS = 5.0
+"""Seconds between progress lines where stderr is not a terminal."""
+
+
+def hint(text: str) -> None:
+    """Say something on stderr that is not a result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def plain(value: Any) -> Any:
+    """Make a value fit for JSON: NaN becomes null, paths and records become text and objects."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value if isinstance(value, (str, int, bool, type(None))) else str(value)
+
+
+def emit(value: Any, output: Format, human: Callable[[Any], str]) -> None:
+    """Print a result on stdout, as JSON or as ``human(value)``."""
+    text = json.dumps(plain(value), ensure_ascii=False, indent=2) if output == "json" else human(value)
+    print(text, flush=True)
+
+
+def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
+    """Align rows of text under a header, numbers to the right."""
+    cells = [[str(item) for item in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    numeric = [all(_is_number(row[i]) for row in cells[1:]) and len(cells) > 1 for i in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+
+def _is_number(text: str) -> bool:
+    return (bool(text) and (text[0].isdigit() or text[0] in "-–.+")) or text in ("", "nan")
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """Write a number with sensible digits; an undefined one is a dash.
+
+    >>> figure(0.123456), figure(None), figure(0.0000213)
+    ('0.123', '–', '2.13e-05')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}" if value == 0 or abs(value) >= 10**-digits else f"{value:.{digits - 1}e}"
+
+
+class Progress:
+    """Shows (done, total, what): a bar on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._bar: Any = None
+        self._said = 0.0
+        self._begun = 0.0
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Report that ``done`` of ``total`` steps of ``what`` are finished."""
+        if sys.stderr.isatty():
+            self._draw(done, total, what)
+        else:
+            self._line(done, total, what)
+
+    def _draw(self, done: int, total: int, what: str) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None or what != self._what:
+            self.close()
+            self._bar, self._what = tqdm(total=total, desc=what, leave=True), what
+        self._bar.update(done - self._bar.n)
+
+    def _line(self, done: int, total: int, what: str) -> None:
+        now = time.monotonic()
+        if what != self._what:
+            self._what, self._begun, self._said = what, now, now - LINE_SECONDS
+        if now - self._said >= LINE_SECONDS or done == total:
+            self._said = now
+            hint(f"{what}: {done}/{total} ({now - self._begun:.0f} s)")
+
+    def close(self) -> None:
+        """Finish the bar that is drawn."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def guarded(action: Callable[[], None]) -> int:
+    """Run a command and return its exit code: 0, 1 (ran and failed), 2 (wrong input), 130 (interrupted).
+
+    Errors that a user can mend are one line on stderr; anything else keeps its traceback, as it is ours to mend.
+    """
+    from synthgap.core.errors import SynthgapError
+
+    try:
+        action()
+    except SynthgapError as error:
+        hint(f"{'error' if error.exit_code != 130 else 'interrupted'}: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        hint("interrupted: run the same command again to continue")
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader (head, less) has gone: stdout must not be flushed again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

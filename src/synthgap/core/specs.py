@@ -1,0 +1,148 @@
+"""Specs: everything that can change an output, typed, frozen and strict. The only place with defaults.
+
+``Spec`` says *what* and enters the fingerprint; ``Resources`` says *how* and does not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+class Spec(BaseModel):
+    """Base of all specs: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GenerateSpec(Spec):
+    """A synthetic set: which classes, which prompts, which generator, how many."""
+
+    classes: str = Field(
+        "cifar-10", description="A shipped list, a file, or comma-separated names, synsets (crane.n.04) or WordNet ids."
+    )
+    recipe: str = Field("name", description="Prompt recipe: name, hypernym, definition, disambiguated or augmented.")
+    overrides: Path | None = Field(None, description="YAML of clarified prompts for the 'disambiguated' recipe.")
+    per_class: int = Field(100, ge=1, description="Images per class in the train split.")
+    eval_per_class: int = Field(0, ge=0, description="Images per class in the eval split.")
+    seed: int = Field(0, ge=0, description="Run seed; every image's seed follows from it, the class and the index.")
+    generator: str = Field("lab", description="'lab', a Hub id, or a local diffusers folder.")
+    revision: str | None = Field(None, description="Revision of the generator on the Hub.")
+    variant: str | None = Field(None, description="Weight variant of the generator, such as fp16.")
+    scheduler: str | None = Field(
+        None, description="A diffusers scheduler class by name; the generator's own by default."
+    )
+    guidance_scale: float = Field(7.5, ge=0, description="Classifier-free guidance; 1 means none.")
+    num_inference_steps: int | None = Field(
+        None, ge=1, description="Denoising steps; by default 50, or what the generator's folder asks for."
+    )
+    height: int | None = Field(None, ge=8, description="Pixels; the generator's own by default.")
+    width: int | None = Field(None, ge=8, description="Pixels; the generator's own by default.")
+    negative_prompt: str = Field("", description="What to steer away from.")
+    dtype: Dtype = Field("float32", description="Precision of the generator.")
+    image_format: Literal["jpeg", "png"] = Field(
+        "jpeg",
+        description="File format of the images; natural images are mostly JPEG, and a gap should not be compression.",
+    )
+    jpeg_quality: int = Field(
+        95, ge=1, le=100, description="JPEG quality; set it to that of the natural images to compare with."
+    )
+    shard_size: int = Field(250, ge=1, description="Images per shard; a shard holds one class.")
+    failure_budget: float = Field(0.05, ge=0, le=1, description="Share of failed images at which the run stops.")
+
+
+class EncoderSpec(Spec):
+    """The encoder of images and prompts."""
+
+    encoder: str = Field(
+        "lab", description="'lab', an open_clip name or 'local-dir:…', a transformers CLIP folder or a Hub id."
+    )
+    revision: str | None = Field(None, description="Revision of the encoder on the Hub.")
+    dtype: Dtype = Field("float32", description="Precision of the encoder.")
+
+
+class MeasureSpec(Spec):
+    """Which measures, and how their uncertainty is told."""
+
+    knn: tuple[int, ...] = Field((1, 5), description="Neighbours for k-NN accuracy.")
+    bootstrap: int = Field(200, ge=0, description="Bootstrap resamples for the 95 % intervals; 0 for none.")
+    min_per_class: int = Field(
+        2, ge=2, description="Fewer images than this in a class make its figures NaN, with the reason."
+    )
+    seed: int = Field(0, ge=0, description="Seed of ties, splits and bootstrap.")
+
+
+class Resources(BaseModel):
+    """How to run: never changes a result beyond rounding, never enters a fingerprint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; the best there is by default.")
+    batch_size: int = Field(64, ge=1, description="Images per forward pass.")
+    workers: int = Field(2, ge=1, description="Threads that decode and write images.")
+
+
+class LabSpec(Spec):
+    """A miniature world: what it learns from and how long. The defaults are those of the shipped lab."""
+
+    classes: str = Field("cifar-10", description="Class list that names the image set's classes.")
+    image_size: int = Field(32, ge=16, multiple_of=8, description="Pixels; images are resized and cut to this square.")
+    shipped_train: int = Field(250, ge=2, description="Images per class kept apart as the world's train split.")
+    shipped_eval: int = Field(100, ge=2, description="Images per class kept apart as the world's eval split.")
+    vocabulary: int = Field(2560, ge=1000, description="Most tokens the tokenizer may learn.")
+    latent_channels: int = Field(
+        12, ge=1, description="Channels of the latents; they are a quarter of the image in size."
+    )
+    autoencoder_width: int = Field(32, multiple_of=16, description="Channels of the autoencoder at full resolution.")
+    autoencoder_steps: int = Field(2000, ge=1, description="Steps of 64 images.")
+    denoiser_channels: tuple[int, int] = Field((64, 128), description="Channels of the UNet's two levels.")
+    text_width: int = Field(128, multiple_of=32, description="Width of the generator's text encoder.")
+    denoiser_steps: int = Field(8600, ge=1, description="Steps of 64 images.")
+    num_inference_steps: int = Field(20, ge=1, description="Steps that the generator's folder asks for.")
+    tower: str = Field("cs3darknet_focus_s", description="timm model of the encoder's image tower.")
+    tower_size: int = Field(64, ge=32, description="Pixels of the tower's input.")
+    embed_dim: int = Field(256, ge=8, description="Dimensions of the encoder's embeddings.")
+    encoder_steps: int = Field(7000, ge=1, description="Steps of 128 images.")
+    judge: str = Field(
+        "test_resnet", description="timm model of the judge, a classifier of natural images that tells what was drawn."
+    )
+    judge_steps: int = Field(7000, ge=1, description="Steps of 128 images.")
+    seed: int = Field(0, ge=0, description="Seed of weights, batches and captions.")
+
+
+class StudySet(Spec):
+    """One image set of a study: a folder that exists, or a set to draw."""
+
+    name: str = Field(description="What the tables and the report call it.")
+    description: str = Field("", description="One line for people.")
+    path: str | None = Field(
+        None, description="An image folder, a set folder or Parquet; 'lab:NAME' for a shipped one."
+    )
+    generate: GenerateSpec | None = Field(None, description="A set to draw, instead of a path.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.generate is None):
+            raise ValueError(f"set {self.name!r} needs either 'path' or 'generate'")
+        return self
+
+
+class StudySpec(Spec):
+    """A study: natural images, the synthetic sets to set against them, and how they are measured."""
+
+    natural: StudySet
+    sets: tuple[StudySet, ...] = Field(min_length=1, description="The first is the main pair of the summary.")
+    encoder: EncoderSpec = EncoderSpec()
+    measure: MeasureSpec = MeasureSpec()
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Self:
+        names = [item.name for item in (self.natural, *self.sets)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two sets are called {twice[0]!r}; every set needs a name of its own")
+        return self

@@ -1,0 +1,1 @@
+"""The stages: each reads tables and writes tables; never one another."""

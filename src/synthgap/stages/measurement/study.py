@@ -1,0 +1,67 @@
+"""The measurements of a whole comparison: every synthetic set against the natural one, and the natural baseline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from synthgap.core.records import Measurement
+from synthgap.core.specs import MeasureSpec
+from synthgap.stages.measurement.clouds import measure_clouds
+from synthgap.stages.measurement.roles import at_most
+from synthgap.stages.measurement.scores import measure_attribution, measure_scores
+from synthgap.store.embeddings import EmbeddingSet
+
+Roles = tuple[EmbeddingSet, EmbeddingSet]
+"""References and queries of one set."""
+
+
+def measure_study(
+    natural: EmbeddingSet,
+    synthetic: Sequence[EmbeddingSet],
+    roles: Mapping[str, Roles],
+    prompts: Mapping[str, Roles],
+    spec: MeasureSpec,
+) -> list[Measurement]:
+    """Measure every synthetic set against the natural one, and attribute its error to shift and diversity.
+
+    Args:
+        natural: The natural set.
+        synthetic: The synthetic sets.
+        roles: References and queries of each synthetic set, by its name.
+        prompts: Those of the prompts of a synthetic set, by its name, where they are known.
+        spec: Neighbours, resamples, least images per class, seed.
+
+    Returns:
+        The rows of `measure` for each set, those of the natural set's own spread once, and ``error_total``,
+        ``error_diversity`` and ``error_shift``.
+    """
+    rows: list[Measurement] = []
+    for number, images in enumerate(synthetic):
+        found = [*measure_scores(natural, images, spec), *measure_clouds(natural, images, spec)]
+        rows += [row for row in found if number == 0 or row.query == images.name]
+        if images.name in prompts:
+            references, (own, query) = prompts[images.name][0], roles[images.name]
+            if set(references.class_keys) & set(own.class_keys) & set(query.class_keys):
+                rows += measure_attribution(references, own, query, spec)
+    return rows
+
+
+def measure_baseline(natural: Roles, synthetic: EmbeddingSet, spec: MeasureSpec) -> list[Measurement]:
+    """Measure natural images against natural images as if they were a synthetic set of its size.
+
+    Args:
+        natural: References and queries of the natural set; of the queries, as many per class as ``synthetic`` has.
+        synthetic: The set whose size counts.
+        spec: Neighbours, resamples, least images per class, seed.
+
+    Returns:
+        The rows of `measure` with the query set's name followed by "(held out)"; none where no class has images for
+        both parts.
+    """
+    reference, held_out = natural
+    query = at_most(held_out, Counter(synthetic.class_keys), spec.seed).renamed(f"{held_out.name} (held out)")
+    if not set(reference.class_keys) & set(query.class_keys):
+        return []
+    rows = [*measure_scores(reference, query, spec), *measure_clouds(reference, query, spec)]
+    return [row for row in rows if row.query == query.name]

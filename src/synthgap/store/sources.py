@@ -1,0 +1,74 @@
+"""Labelled images from wherever they are: an image folder, a set folder of ours, Parquet with Hugging Face features.
+
+All three give the same ``ImageSource``: classes, splits, counts and a lazy, stable sequence of rows. Only names, labels
+and sizes are kept in memory, never the images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from synthgap.core.errors import InputError
+from synthgap.store.folders import open_folder
+from synthgap.store.images import BrokenImage
+from synthgap.store.keys import eval_split, train_split
+from synthgap.store.manifest import kind_of
+from synthgap.store.parquet_images import open_parquet, parquet_files
+from synthgap.store.rows import ImageRow, ImageSource, ShardRange
+from synthgap.store.set_images import open_set
+
+__all__ = [
+    "ImageRow",
+    "ImageSource",
+    "ShardRange",
+    "duplicates",
+    "eval_split",
+    "is_embeddings",
+    "open_images",
+    "train_split",
+]
+
+
+def open_images(path: Path | str) -> ImageSource:
+    """Open labelled images for reading.
+
+    Args:
+        path: an image folder (one folder per class, optionally inside split folders), a set folder of ours, a Parquet
+            file or a folder of Parquet files with Hugging Face features.
+
+    Raises:
+        InputError: nothing is there, it holds no images, or it is something else; one line with what was expected.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise InputError(f"{path}: no such folder; expected images: one folder per class, a set folder, or Parquet")
+    if is_embeddings(path):
+        raise InputError(f"{path}: holds embeddings, not images; 'synthgap measure' compares embeddings")
+    if kind_of(path) == "image-set":
+        return open_set(path)
+    if files := parquet_files(path):
+        return open_parquet(path, files)
+    if not path.is_dir():
+        raise InputError(f"{path}: is a {path.suffix or 'plain'} file; expected a folder of images or a Parquet file")
+    return open_folder(path)
+
+
+def is_embeddings(path: Path | str) -> bool:
+    """Whether a path holds embeddings: an ``.npz`` file or an embedding folder of ours."""
+    path = Path(path).expanduser()
+    return (path.suffix.lower() == ".npz" and not path.is_dir()) or kind_of(path) == "embeddings"
+
+
+def duplicates(source: ImageSource) -> int:
+    """How many images have the very bytes of an earlier one; nothing is removed. Reads every image once."""
+    seen: set[bytes] = set()
+    repeated = 0
+    for row in source.rows():
+        try:
+            digest = hashlib.sha256(row.read()).digest()
+        except BrokenImage:
+            continue
+        repeated += digest in seen
+        seen.add(digest)
+    return repeated

@@ -1,0 +1,171 @@
+"""A wrong argument is a ValueError that names it, the value found and what is allowed; in every measure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from synthgap import metrics
+
+E = torch.tensor([[1.0, 0.0], [0.5, 1.0], [0.2, 3.0], [1.0, 1.0]])
+LABELS = torch.tensor([0, 1, 1, 0])
+VALUES = torch.tensor([1.0, 0.0, 1.0, 1.0])
+PAIR = {"reference": E, "reference_labels": LABELS, "query": E, "num_classes": 2}
+MATCHED = {**PAIR, "query_labels": LABELS}
+SHIFT = {"a": E, "a_labels": LABELS, "b": E, "b_labels": LABELS, "num_classes": 2}
+DRAWS = {"resamples": 5, "seed": 0}
+SET = {"e": E, "labels": LABELS, "num_classes": 2}
+
+GOOD: dict[str, dict[str, Any]] = {
+    "uvec": {"e": E},
+    "codiff": {"x": E, "y": E},
+    "centroids": SET,
+    "centroid_distance": SET,
+    "centroid_distance_bootstrap": {**SET, **DRAWS},
+    "centroid_shift": SHIFT,
+    "centroid_shift_bootstrap": {**SHIFT, **DRAWS},
+    "nearest_centroid": {**PAIR, "seed": 0},
+    "centroid_accuracy": {**MATCHED, "seed": 0},
+    "knn_predictions": {**PAIR, "ks": (1,)},
+    "knn_accuracy": {**MATCHED, "ks": (1,)},
+    "average_cosine_similarity": MATCHED,
+    "nearest_cosine_similarity": PAIR,
+    "linear_separability": {"a": E, "b": E, "seed": 0},
+    "linear_probe": {"train": E, "train_labels": LABELS, "test": E, "num_classes": 2, "seed": 0},
+    "frechet_distance": {"a": E, "b": E},
+    "class_means": {"values": VALUES, "labels": LABELS, "num_classes": 2},
+    "bootstrap_interval": {"values": VALUES, "labels": LABELS, **DRAWS},
+    "bootstrap_classes": {"values": VALUES, "labels": LABELS, "num_classes": 2, **DRAWS},
+    "attribution": {"correct_prompts": VALUES, "correct_own": VALUES},
+    "class_attribution": {"correct_prompts": VALUES, "correct_own": VALUES, "labels": LABELS, "num_classes": 2},
+}
+VECTORS = {"e", "x", "y", "a", "b", "reference", "query", "train", "test"}
+ANY_NDIM = {"uvec", "codiff"}
+ZERO_ALLOWED = {"linear_probe", "frechet_distance"}
+PER_IMAGE = {"values", "correct_prompts", "correct_own"}
+BROKEN = torch.tensor([[1.0, 0.0], [torch.nan, 1.0], [torch.inf, 3.0], [1.0, 1.0]])
+
+
+def arguments(wanted: set[str]) -> list[tuple[str, str]]:
+    return [(function, name) for function, kwargs in GOOD.items() for name in kwargs if name in wanted]
+
+
+def refused(function: str, name: str, value: object, *words: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        getattr(metrics, function)(**{**GOOD[function], name: value})
+    message = str(caught.value)
+    assert message.startswith(f"{name}: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+@pytest.mark.parametrize("function", GOOD)
+def test_the_good_call_is_good(function: str) -> None:
+    getattr(metrics, function)(**GOOD[function])
+
+
+def test_every_public_function_is_covered() -> None:
+    functions = {name for name in metrics.__all__ if not name[0].isupper()}
+    assert functions - {"bootstrap_statistic"} == set(GOOD)
+
+
+@pytest.mark.parametrize(("function", "name"), arguments(VECTORS))
+def test_rows_that_are_not_finite(function: str, name: str) -> None:
+    refused(function, name, BROKEN, "2 of 4 rows are not finite")
+
+
+@pytest.mark.parametrize(("function", "name"), arguments(VECTORS))
+def test_zero_vectors(function: str, name: str) -> None:
+    with_zero = torch.cat([E[:3], torch.zeros(1, 2)])
+    if function in ZERO_ALLOWED:
+        getattr(metrics, function)(**{**GOOD[function], name: with_zero})
+    else:
+        refused(function, name, with_zero, "1 of 4 rows are zero vectors")
+
+
+@pytest.mark.parametrize(("function", "name"), arguments(VECTORS))
+def test_vectors_of_a_wrong_kind(function: str, name: str) -> None:
+    refused(function, name, E.long(), "torch.int64", "floating")
+    refused(function, name, E.numpy(), "ndarray", "torch.Tensor")
+    refused(function, name, torch.empty(4, 0), "(4, 0)")
+    if function not in ANY_NDIM:
+        refused(function, name, E[0], "shape (2,)", "2 dimension")
+
+
+@pytest.mark.parametrize(("function", "name"), arguments({"b", "y", "query", "test"}))
+def test_vectors_of_another_width(function: str, name: str) -> None:
+    refused(function, name, torch.ones(4, 3), "3 dimensions", "expected 2")
+
+
+@pytest.mark.parametrize(
+    ("function", "name"), arguments({"labels", "reference_labels", "query_labels", "train_labels", "a_labels"})
+)
+def test_labels(function: str, name: str) -> None:
+    refused(function, name, LABELS[:3], "3 labels for 4 rows")
+    refused(function, name, LABELS.float(), "torch.float32", "integers")
+    refused(function, name, LABELS == 0, "torch.bool", "integers")
+    refused(function, name, LABELS.unsqueeze(0), "shape (1, 4)")
+    refused(function, name, LABELS - 1, "-1 to 0")
+    if "num_classes" in GOOD[function]:
+        refused(function, name, LABELS + 1, "1 to 2", "[0, 2)")
+
+
+@pytest.mark.parametrize(("function", "name"), arguments({"num_classes", "resamples", "seed"}))
+@pytest.mark.parametrize("value", [-1, 1.0, True, None])
+def test_whole_numbers(function: str, name: str, value: object) -> None:
+    refused(function, name, value, repr(value), "integer")
+
+
+@pytest.mark.parametrize(("function", "name"), arguments(PER_IMAGE))
+def test_values_per_image(function: str, name: str) -> None:
+    refused(function, name, torch.tensor([1.0, torch.inf, 0.0, 1.0]), "1 of 4 values are infinite")
+    refused(function, name, LABELS, "torch.int64", "floating")
+    refused(function, name, E, "shape (4, 2)")
+
+
+@pytest.mark.parametrize("function", ["knn_predictions", "knn_accuracy"])
+@pytest.mark.parametrize("ks", [(1, 5), (0,), (), (1.0,), (True,)])
+def test_neighbours(function: str, ks: tuple[object, ...]) -> None:
+    refused(function, "ks", ks, repr(ks), "[1, 4]")
+
+
+def test_blocks_penalties_and_lengths() -> None:
+    refused("knn_predictions", "block", (0, 4), "0")
+    refused("linear_probe", "l2_grid", (1.0, 0.0), "(1.0, 0.0)")
+    refused("linear_probe", "l2_grid", ())
+    refused("attribution", "correct_own", VALUES[:3], "3 values", "expected 4")
+    refused("codiff", "y", torch.ones(3, 2), "(3, 2)", "(4, 2)")
+
+
+def test_no_reference_at_all() -> None:
+    nothing = {"reference": torch.empty(0, 2), "reference_labels": torch.empty(0, dtype=torch.long)}
+    for function in ("nearest_centroid", "centroid_accuracy"):
+        with pytest.raises(ValueError, match="reference: found 0 rows"):
+            getattr(metrics, function)(**{**GOOD[function], **nothing})
+    with pytest.raises(ValueError, match="train: found 0 rows"):
+        metrics.linear_probe(nothing["reference"], nothing["reference_labels"], E, 2, seed=0)
+
+
+@pytest.mark.parametrize("function", GOOD)
+def test_arguments_stay_as_they_are(function: str) -> None:
+    before = {name: value.clone() for name, value in GOOD[function].items() if isinstance(value, torch.Tensor)}
+    getattr(metrics, function)(**GOOD[function])
+    assert all(torch.equal(GOOD[function][name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("function", GOOD)
+def test_global_randomness_is_left_alone(function: str) -> None:
+    state = torch.random.get_rng_state()
+    getattr(metrics, function)(**GOOD[function])
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("function", GOOD)
+def test_works_in_inference_mode_as_outside_it(function: str) -> None:
+    outside = getattr(metrics, function)(**GOOD[function])
+    with torch.inference_mode():
+        inside = getattr(metrics, function)(**GOOD[function])
+    assert repr(inside) == repr(outside)

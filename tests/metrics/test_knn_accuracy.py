@@ -1,0 +1,186 @@
+"""k-NN: scikit-learn's neighbours, votes counted in Python, ties, duplicates, blocks, and the second search."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from torch import Tensor
+
+from synthgap import metrics as plain
+from synthgap.metrics import _neighbours
+from synthgap.metrics._neighbours import nearest
+from synthgap.metrics._votes import majority
+
+
+def vote(neighbours: list[int]) -> int:
+    """The rule in plain Python: most votes, then the class met first."""
+    counts = Counter(neighbours)  # keeps the order in which the classes were met
+    return max(counts, key=lambda key: counts[key])
+
+
+def brute(reference: Tensor, query: Tensor, k: int) -> np.ndarray:
+    found = NearestNeighbors(n_neighbors=k, metric="cosine", algorithm="brute").fit(reference.double().numpy())
+    return np.asarray(found.kneighbors(query.double().numpy(), return_distance=False))
+
+
+@pytest.mark.parametrize("block", [(256, 8192), (7, 64), (1, 1), (1000, 13)])
+def test_neighbours_are_scikit_learns_whatever_the_block(blobs, block: tuple[int, int]) -> None:
+    (reference, _), (query, _) = blobs(6, 60, 24), blobs(6, 10, 24, draw=1)
+    assert np.array_equal(nearest(reference, query, 9, block).numpy(), brute(reference, query, 9))
+
+
+def test_accuracy_against_scikit_learn(metrics: SimpleNamespace, blobs) -> None:
+    (reference, labels), (query, own) = blobs(6, 60, spread=2.5), blobs(6, 30, draw=1, spread=2.5)
+    model = KNeighborsClassifier(1, metric="cosine", algorithm="brute").fit(reference.double().numpy(), labels.numpy())
+    found = metrics.knn_accuracy(reference, labels, query, own, 6, ks=(1, 5))
+    expected = model.predict(query.double().numpy()) == own.numpy()
+    assert np.array_equal(found[1].numpy(), expected.astype(float))
+    assert 0.2 < expected.mean() < 0.95
+    votes = [vote(row) for row in labels.numpy()[brute(reference, query, 5)].tolist()]
+    assert found[5].tolist() == (torch.tensor(votes) == own).double().tolist()
+
+
+def test_tied_votes_go_to_the_nearest_member(metrics: SimpleNamespace) -> None:
+    angles = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5])
+    reference = torch.stack([angles.cos(), angles.sin()], dim=1)
+    query = torch.tensor([[1.0, 0.0]])
+    found = metrics.knn_predictions(reference, torch.tensor([2, 1, 1, 2, 0]), query, 3, ks=(1, 2, 3, 4, 5))
+    assert {k: int(classes) for k, classes in found.items()} == {1: 2, 2: 2, 3: 1, 4: 2, 5: 2}
+
+
+def test_equal_cosines_go_by_row(metrics: SimpleNamespace) -> None:
+    # rows 0, 2 and 3 point the same way, at different lengths
+    reference = torch.tensor([[2.0, 0.0], [1.0, 0.2], [1.0, 0.0], [8.0, 0.0]])
+    assert nearest(reference, torch.tensor([[3.0, 0.0]]), 4).tolist() == [[0, 2, 3, 1]]
+    found = metrics.knn_predictions(reference, torch.tensor([3, 0, 1, 2]), torch.tensor([[3.0, 0.0]]), 4, ks=(1, 3))
+    assert {k: int(classes) for k, classes in found.items()} == {1: 3, 3: 3}
+
+
+@pytest.mark.parametrize("block", [(256, 8192), (3, 10)])
+def test_one_prompt_for_many_images(blobs, block: tuple[int, int]) -> None:
+    prompts, _ = blobs(4, 1, 24)
+    labels = torch.arange(4).repeat_interleave(100)
+    query = prompts + 0.3
+    found = nearest(prompts[labels], query, 5, block)
+    best = brute(prompts, query, 1)
+    # five copies of the nearest prompt, the lowest rows first
+    assert found.tolist() == [[100 * int(row) + copy for copy in range(5)] for row in best[:, 0]]
+    assert len(_neighbours._without_spare_copies(prompts[labels], 5)) == 20
+
+
+def test_spare_copies_are_dropped_only_when_identical() -> None:
+    rows = torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0000002], [1.0, 2.0], [2.0, 4.0]])
+    assert _neighbours._without_spare_copies(rows, 2).tolist() == [0, 1, 2, 4]
+    assert _neighbours._without_spare_copies(rows.double(), 1).tolist() == [0, 2, 4]
+    assert _neighbours._without_spare_copies(rows, 3).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_hash_collisions_drop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.zeros(2, dtype=torch.int64))
+    rows = torch.tensor([[1.0, 2.0], [3.0, 2.0], [1.0, 2.0]])
+    assert _neighbours._without_spare_copies(rows, 1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("n", [20, 400])
+def test_neighbours_nearer_than_float32_can_tell(n: int) -> None:
+    """References within float32's rounding of each other: 20 are all candidates, 400 need the second search."""
+    generator = torch.Generator().manual_seed(0)
+    d = 64
+    query = torch.randn(1, d, dtype=torch.float64, generator=generator)
+    aside = torch.randn(n, d, dtype=torch.float64, generator=generator)
+    reference = query + 1e-4 * aside
+    expected = brute(reference, query, 5)
+    assert np.array_equal(nearest(reference, query, 5).numpy(), expected)
+    screened = _neighbours._candidates(reference, query, 5, (256, 8192))[1]
+    assert set(screened[0].tolist()) != set(expected[0].tolist())  # float32 alone gets it wrong here
+
+
+def test_scaled_copies_beyond_the_spare_candidates_go_by_row() -> None:
+    # 200 references of one direction and different lengths: no identical rows, and cosines equal but for rounding
+    lengths = torch.rand(200, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1
+    reference = lengths * torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64)
+    query = torch.tensor([[3.0, 2.0, 1.0]], dtype=torch.float64)
+    assert len(plain.codiff(reference, query).unique()) > 1
+    assert nearest(reference, query, 5).tolist() == [[0, 1, 2, 3, 4]]
+    assert nearest(reference[:15], query, 5).tolist() == [[0, 1, 2, 3, 4]]
+
+
+def test_references_of_extreme_length(blobs) -> None:
+    (reference, _), (query, _) = blobs(6, 60, 24), blobs(6, 10, 24, draw=1)
+    expected = nearest(reference, query, 5)
+    assert torch.equal(nearest(reference.double() * 1e-200, query * 1e30, 5), expected)
+
+
+def test_lowered_matmul_precision_changes_nothing(blobs) -> None:
+    (reference, _), (query, _) = blobs(6, 60, 24), blobs(6, 10, 24, draw=1)
+    expected = nearest(reference, query, 5)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert torch.equal(nearest(reference, query, 5), expected)
+        assert _neighbours._candidates(reference, query, 5, (16, 64))[0].dtype == torch.float64
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_a_query_among_the_references_finds_itself(metrics: SimpleNamespace, blobs) -> None:
+    e, labels = blobs(spread=4.0)
+    assert metrics.knn_accuracy(e, labels, e, labels, 5, ks=(1,))[1].all()
+
+
+def test_all_references_as_neighbours(metrics: SimpleNamespace) -> None:
+    reference, labels = torch.eye(3), torch.tensor([0, 1, 1])
+    assert metrics.knn_predictions(reference, labels, torch.tensor([[1.0, 0.0, 0.0]]), 2, ks=(3,))[3].tolist() == [1]
+
+
+def test_a_class_without_references_is_not_scored(metrics: SimpleNamespace) -> None:
+    correct = metrics.knn_accuracy(torch.eye(2), torch.tensor([0, 1]), torch.eye(2), torch.tensor([0, 2]), 3, ks=(1,))
+    assert correct[1][0] == 1
+    assert correct[1][1].isnan()
+
+
+def test_no_query(metrics: SimpleNamespace) -> None:
+    found = metrics.knn_predictions(torch.eye(2), torch.arange(2), torch.empty(0, 2), 2, ks=(1, 2))
+    assert found[1].shape == found[2].shape == (0,)
+
+
+def test_scores_stay_in_blocks(blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    (reference, _), (query, _) = blobs(5, 100), blobs(5, 20, draw=1)
+    products: list[int] = []
+    multiply = torch.Tensor.__matmul__
+
+    def watched(left: Tensor, right: Tensor) -> Tensor:
+        found = multiply(left, right)
+        products.append(found.numel())
+        return found
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", watched)
+    nearest(reference, query, 5, (16, 32))
+    assert max(products) == 16 * 32
+    assert sum(products) == len(reference) * len(query)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=9))
+def test_votes_against_python(row: list[int]) -> None:
+    assert majority(torch.tensor([row])).tolist() == [vote(row)]
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(6, 40), st.integers(2, 8), st.integers(1, 6), st.integers(0, 10**6))
+def test_rotation_scale_and_repeated_queries_do_not_matter(n: int, d: int, k: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    reference = torch.randn(n, d, dtype=torch.float64, generator=generator)
+    labels = torch.randint(3, (n,), generator=generator)
+    query = torch.randn(9, d, dtype=torch.float64, generator=generator)
+    found = plain.knn_predictions(reference, labels, query, 3, ks=(k,), block=(4, 5))[k]
+    turn = torch.linalg.qr(torch.randn(d, d, dtype=torch.float64, generator=generator)).Q
+    changed = plain.knn_predictions(reference @ turn * 5, labels, (query @ turn * 0.2).repeat(2, 1), 3, ks=(k,))[k]
+    assert torch.equal(changed, found.repeat(2))

@@ -1,0 +1,290 @@
+"""Planted faults are found and named, sound sets are left alone, and severity follows the strength of the fault."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from synthgap.core.records import ClassEntry, Finding
+from synthgap.core.specs import MeasureSpec
+from synthgap.stages.diagnosis import Case, SweepSet, diagnose
+from synthgap.store.embeddings import EmbeddingSet
+
+from .simulated import Vectors, World, make_set
+
+SPEC = MeasureSpec()
+CAUSES = {"ambiguous", "over-adherent", "low-diversity", "concept-missing", "wrong-concept", "sound"}
+
+
+def case_of(world: World, synthetic: EmbeddingSet, n: int = 60, prompts: EmbeddingSet | None = None) -> Case:
+    return Case(world.images("reference", n // 2), world.images("query", n - n // 2), synthetic, prompts=prompts)
+
+
+def found(case: Case) -> dict[str, Finding]:
+    findings = diagnose(case, SPEC)
+    assert len({one.class_key for one in findings}) == len(findings)
+    return {one.class_key: one for one in findings}
+
+
+def flagged(findings: dict[str, Finding]) -> set[str]:
+    return {key for key, one in findings.items() if one.flagged}
+
+
+def faulty(world: World, faults: dict[int, Callable[[int], Vectors]], n: int = 60) -> EmbeddingSet:
+    return world.images("synthetic", n, lambda index, n: faults[index](n) if index in faults else world.draw(index, n))
+
+
+@pytest.mark.parametrize(("classes", "n", "seeds"), [(10, 20, 8), (10, 200, 3), (100, 20, 2), (100, 60, 1)])
+def test_sound_sets_are_left_alone(classes: int, n: int, seeds: int) -> None:
+    alarms = total = 0
+    for seed in range(seeds):
+        world = World(classes, seed=seed)
+        findings = found(case_of(world, world.images("synthetic", n), n, world.prompts()))
+        assert len(findings) == classes
+        alarms, total = alarms + len(flagged(findings)), total + classes
+        assert all(one.cause == "sound" and one.severity <= 0.1 for one in findings.values() if not one.flagged)
+    assert alarms / total <= 0.05
+
+
+def test_a_shift_that_all_classes_share_is_no_fault_of_a_class() -> None:
+    world = World(10, seed=3)
+    style = world.direction(0.5)
+    style -= style @ world.means[0] / (world.means[0] @ world.means[0]) * world.means[0]
+    findings = found(case_of(world, world.images("synthetic", 60, lambda i, n: world.draw(i, n, offset=style))))
+    assert not {one.cause for one in findings.values()} & {"ambiguous", "wrong-concept"}
+
+
+@pytest.mark.parametrize("n", [20, 60])
+def test_images_of_another_class(n: int) -> None:
+    world = World(10, seed=1)
+    findings = found(case_of(world, faulty(world, {3: lambda n: world.draw(7, n)}, n), n))
+    assert flagged(findings) == {"c003"}
+    worst = findings["c003"]
+    assert worst.cause in {"wrong-concept", "ambiguous"}
+    assert worst.severity > 0.8
+    assert "'class 7'" in worst.evidence
+    assert "synthetic-" in worst.evidence
+    assert next(iter(findings)) == "c003"
+
+
+def test_a_concept_that_is_no_class() -> None:
+    world = World(10, seed=2)
+    offset = world.elsewhere(4)
+    findings = found(case_of(world, faulty(world, {4: lambda n: world.draw(4, n, offset=offset)})))
+    assert flagged(findings) == {"c004"}
+    assert findings["c004"].cause in {"wrong-concept", "ambiguous"}
+
+
+def test_two_clusters_of_which_one_matches_are_ambiguous() -> None:
+    world = World(10, seed=5)
+    offset = world.elsewhere(2)
+
+    def mixed(n: int) -> Vectors:
+        return np.concatenate([world.draw(2, n // 2), world.draw(2, n - n // 2, offset=offset)])
+
+    findings = found(case_of(world, faulty(world, {2: mixed}, 100), 100))
+    assert flagged(findings) == {"c002"}
+    assert findings["c002"].cause == "ambiguous"
+    assert "two clusters" in findings["c002"].evidence
+    assert 0.3 < findings["c002"].severity < 0.8
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.5])
+def test_collapsed_diversity(spread: float) -> None:
+    world = World(10, seed=4)
+    findings = found(case_of(world, faulty(world, {6: lambda n: world.draw(6, n, spread=spread)})))
+    assert flagged(findings) == {"c006"}
+    assert findings["c006"].cause == "low-diversity"
+    assert "augmented" in findings["c006"].suggestion
+
+
+def test_variations_of_one_image_are_alike_and_not_another_concept() -> None:
+    hits = []
+    for seed in range(5):
+        world = World(10, seed=seed)
+
+        def one_image(n: int, world: World = world) -> Vectors:
+            return world.draw(6, 1) + 0.05 * (world.draw(6, n) - world.means[6])
+
+        findings = found(case_of(world, faulty(world, {6: one_image})))
+        hits.append(findings["c006"].cause)
+    assert hits == ["low-diversity"] * 5
+
+
+def test_copies() -> None:
+    world = World(10, seed=4)
+    findings = found(case_of(world, faulty(world, {1: lambda n: np.repeat(world.draw(1, n // 3), 3, axis=0)})))
+    assert flagged(findings) == {"c001"}
+    assert findings["c001"].cause == "low-diversity"
+    assert "40 of 60 images are copies" in findings["c001"].evidence
+    assert "seed" in findings["c001"].suggestion
+    assert findings["c001"].severity == pytest.approx(2 / 3, abs=0.1)
+
+
+def test_a_prompt_that_finds_neither_set_misses_the_concept() -> None:
+    """M's "hammer": the prompt points elsewhere, whatever the images show."""
+    world = World(10, seed=6)
+    prompts = world.prompts(moved={5: world.means[0] - 2 * world.means[5]})
+    findings = found(case_of(world, world.images("synthetic", 60), prompts=prompts))
+    assert flagged(findings) == {"c005"}
+    assert findings["c005"].cause == "concept-missing"
+    assert "encoder or generator" in findings["c005"].suggestion
+
+
+def test_a_prompt_that_finds_only_the_synthetic_images_is_faithful_to_a_wrong_concept() -> None:
+    """M's "nail": prompt and images agree on something that the natural images do not show."""
+    world = World(10, seed=7)
+    offset = world.elsewhere(8)
+    prompts = world.prompts(moved={8: offset})
+    findings = found(
+        case_of(world, faulty(world, {8: lambda n: world.draw(8, n, offset=offset)}, 200), 200, prompts)
+    )
+    assert flagged(findings) == {"c008"}
+    assert findings["c008"].cause == "wrong-concept"
+
+
+def test_prompts_that_find_nothing_at_all_judge_nothing() -> None:
+    world = World(10, seed=8)
+    nonsense = make_set("prompts", [world.direction(1.0)[None] for _ in range(10)], modality="prompt")
+    assert flagged(found(case_of(world, world.images("synthetic", 60), prompts=nonsense))) == set()
+
+
+def test_a_clear_prompt_and_other_images_are_ambiguous() -> None:
+    world = World(10, seed=9)
+    offset = world.elsewhere(2)
+    synthetic = faulty(world, {2: lambda n: world.draw(2, n, offset=offset)})
+    case = case_of(world, synthetic, prompts=world.prompts())
+    case = replace(case, proposals={"c002": "crane, wading bird"})
+    finding = found(case)["c002"]
+    assert finding.cause == "ambiguous"
+    assert finding.suggestion == "Say what is meant: 'crane, wading bird'."
+
+
+def test_another_sense_is_named() -> None:
+    world = World(10, seed=10)
+    offset, gap = world.elsewhere(2), world.direction(3.0)
+    synthetic = faulty(world, {2: lambda n: world.draw(2, n, offset=offset)})
+    texts = [("crane: a bird", world.means[2] + gap), ("crane: a machine", world.means[2] + offset + gap)]
+    case = replace(case_of(world, synthetic), sense_embeddings={"c002": texts})
+    finding = found(case)["c002"]
+    assert finding.cause == "ambiguous"
+    assert "'crane: a machine'" in finding.evidence
+
+
+def test_another_class_of_the_same_name_is_another_sense() -> None:
+    world = World(10, seed=10)
+    senses = [ClassEntry("c002", "crane", ("crane",), "a bird"), ClassEntry("c007", "crane", ("crane",), "a machine")]
+    case = case_of(world, faulty(world, {2: lambda n: world.draw(7, n)}))
+    assert found(case)["c002"].cause == "wrong-concept"
+    finding = found(replace(case, senses={"c002": senses}))["c002"]
+    assert finding.cause == "ambiguous"
+    assert "a machine" in finding.evidence
+
+
+def sweep_case(keeps: bool) -> Case:
+    """Guidance 7.5 draws classes 0 to 4 at a third of the spread; 2.5 mends that, with or without the accuracy."""
+    world = World(10, seed=11)
+
+    def high(index: int, n: int) -> Vectors:
+        return world.draw(index, n, spread=0.35 if index < 5 else 1.0)
+
+    def low(index: int, n: int) -> Vectors:
+        images = world.draw(index, n, spread=0.95)
+        half = n // 2
+        return images if keeps else np.concatenate([images[half:], world.draw((index + 1) % 10, half)])
+
+    case = case_of(world, world.images("high", 80, high), 80)
+    return replace(case, guidance_scale=7.5, sweep=[SweepSet("low", 2.5, world.images("low", 80, low))])
+
+
+def test_diversity_that_returns_as_guidance_falls_is_over_adherence() -> None:
+    findings = found(sweep_case(keeps=True))
+    assert {findings[f"c{index:03d}"].cause for index in range(5)} == {"over-adherent"}
+    assert flagged(findings) == {f"c{index:03d}" for index in range(5)}
+    assert findings["c000"].suggestion == "Draw at guidance 2.5 instead of 7.5."
+
+
+def test_diversity_at_the_cost_of_accuracy_is_no_remedy() -> None:
+    findings = found(sweep_case(keeps=False))
+    assert {findings[f"c{index:03d}"].cause for index in range(5)} == {"low-diversity"}
+    assert "does not mend it" in findings["c000"].evidence
+    assert "guidance 2.5" not in findings["c000"].suggestion
+
+
+def test_a_higher_guidance_is_no_remedy() -> None:
+    case = sweep_case(keeps=True)
+    assert found(replace(case, guidance_scale=1.5))["c000"].cause == "low-diversity"
+
+
+FAULTS: dict[str, Callable[[World, float, int], Vectors]] = {
+    "swapped": lambda world, strength, n: np.concatenate(
+        [world.draw(0, n - round(strength * n)), world.draw(5, round(strength * n))]
+    ),
+    "narrow": lambda world, strength, n: world.draw(0, n, spread=1 - 0.95 * strength),
+    "copied": lambda world, strength, n: world.draw(0, n)[np.arange(n) % max(1, round((1 - strength) * n))],
+    "elsewhere": lambda world, strength, n: world.draw(0, n, offset=strength * (world.means[5] - world.means[0])),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_severity_grows_with_the_fault(kind: str) -> None:
+    world = World(10, seed=12)
+    natural = (world.images("reference", 100), world.images("query", 100))
+    sound = [world.draw(index, 200) for index in range(10)]
+    severities = []
+    for strength in (0.0, 0.25, 0.5, 0.75, 0.98):
+        parts = [FAULTS[kind](world, strength, 200), *sound[1:]]
+        finding = found(Case(*natural, make_set("synthetic", parts)))["c000"]
+        assert 0 <= finding.ci_low <= finding.severity <= finding.ci_high <= 1
+        severities.append(finding.severity)
+    assert severities == sorted(severities)
+    assert severities[0] <= 0.1
+    assert severities[-1] > 0.9
+
+
+def test_nothing_depends_on_scale_rotation_or_order() -> None:
+    world = World(6, seed=13)
+    case = case_of(world, faulty(world, {3: lambda n: world.draw(1, n)}))
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(world.dim, world.dim)))[0]
+
+    def turned(images: EmbeddingSet) -> EmbeddingSet:
+        moved = replace(images, embeddings=(7.0 * images.embeddings @ turn).astype(np.float32))
+        return moved.subset(np.random.default_rng(1).permutation(len(moved)))
+
+    again = Case(turned(case.natural_reference), turned(case.natural_query), turned(case.synthetic))
+    for one, other in zip(diagnose(case, SPEC), diagnose(again, SPEC), strict=True):
+        assert (one.class_key, one.cause, one.flagged) == (other.class_key, other.cause, other.flagged)
+        assert one.severity == pytest.approx(other.severity, abs=1e-3)
+
+
+def test_two_images_per_class_raise_no_alarm_and_say_so() -> None:
+    world = World(4, seed=14)
+    findings = found(case_of(world, world.images("synthetic", 2), 2))
+    assert len(findings) == 4
+    assert flagged(findings) == set()
+    assert all("few images" in one.evidence for one in findings.values())
+
+
+def test_one_image_is_not_judged() -> None:
+    world = World(3, seed=15)
+    synthetic = make_set("synthetic", [world.draw(0, 1), world.draw(1, 30), world.draw(2, 30)])
+    findings = found(case_of(world, synthetic))
+    assert math.isnan(findings["c000"].severity)
+    assert not findings["c000"].flagged
+    assert "1 synthetic" in findings["c000"].evidence
+    assert list(findings)[-1] == "c000"
+    assert not math.isnan(findings["c001"].severity)
+
+
+def test_causes_and_suggestions_are_complete() -> None:
+    world = World(6, seed=16)
+    findings = found(case_of(world, faulty(world, {0: lambda n: world.draw(3, n)})))
+    for one in findings.values():
+        assert one.cause in CAUSES
+        assert one.suggestion
+        assert one.evidence
+        assert (one.cause == "sound") == (not one.flagged)

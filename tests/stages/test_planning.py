@@ -1,0 +1,97 @@
+"""The plan: how many images, which prompts, which seeds, and what the fingerprint follows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthgap.core.errors import InputError
+from synthgap.core.seeds import EVAL_INDEX, image_seed
+from synthgap.core.specs import GenerateSpec
+from synthgap.stages.generation import Plan, plan_set
+
+
+def plan(**settings: Any) -> Plan:
+    return plan_set(GenerateSpec(**({"classes": "crane.n.05,n03126707", "per_class": 5} | settings)))
+
+
+def test_counts_keys_shards_and_order() -> None:
+    planned = plan(eval_per_class=3, shard_size=2)
+    images = list(planned.images())
+    assert len(images) == len(planned) == 2 * (5 + 3)
+    assert [image.image_key for image in images[:2]] == ["n02012849-train-0000000", "n02012849-train-0000001"]
+    assert images[-1].image_key == "n03126707-eval-0000002"
+    assert len({image.image_key for image in images}) == len(images)
+    shards = Counter(image.shard for image in images)
+    assert list(shards)[:3] == [f"train/n02012849-0000{block}" for block in range(3)]
+    assert shards["train/n02012849-00002"] == 1 and shards["eval/n03126707-00001"] == 1
+    assert planned.class_names == {"n02012849": "crane", "n03126707": "crane"}
+
+
+def test_seed_follows_from_run_seed_class_and_index_alone() -> None:
+    one = list(plan(seed=7).images())
+    other = plan(seed=7, recipe="definition", guidance_scale=2.0, shard_size=3, classes="n03126707,cat,n02012849")
+    others = {image.image_key: image for image in other.images()}
+    assert all(others[image.image_key].seed == image.seed for image in one)
+    assert any(others[image.image_key].prompt != image.prompt for image in one)
+    assert one[3].seed == image_seed(7, "n02012849", 3)
+    assert {image.seed for image in plan(seed=8).images()}.isdisjoint(image.seed for image in one)
+
+
+def test_eval_images_do_not_move_when_train_grows() -> None:
+    small = [image for image in plan(eval_per_class=2).images() if image.split == "eval"]
+    large = [image for image in plan(eval_per_class=2, per_class=50).images() if image.split == "eval"]
+    assert [(image.image_key, image.seed, image.prompt) for image in small] == [
+        (image.image_key, image.seed, image.prompt) for image in large
+    ]
+    assert small[1].index == EVAL_INDEX + 1
+    assert len({image.seed for image in plan(per_class=30, eval_per_class=30).images()}) == 120
+
+
+def test_augmented_prompts_differ_from_image_to_image() -> None:
+    images = list(plan(recipe="augmented", per_class=20, eval_per_class=5).images())
+    assert len({image.prompt for image in images}) > 40
+    assert {image.recipe for image in images} == {"augmented"}
+
+
+OVERRIDES = """version: 1
+overrides:
+  - {class: n02012849, old: crane, new: "%s"}
+"""
+
+
+def test_overrides_change_the_prompt_and_the_fingerprint(tmp_path: Path) -> None:
+    path = tmp_path / "clear.yaml"
+    path.write_text(OVERRIDES % "a tall grey bird")
+    first = plan(recipe="disambiguated", overrides=path)
+    assert {image.prompt for image in first.images() if image.class_key == "n02012849"} == {"a tall grey bird"}
+    path.write_text(OVERRIDES % "a wading bird")
+    assert plan(recipe="disambiguated", overrides=path).fingerprint != first.fingerprint
+
+
+def test_fingerprint_follows_the_classes_and_not_their_file(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("n02012849\nn03126707\n")
+    (tmp_path / "b.txt").write_text("n02012849\ncat\n")
+    same, other = (plan(classes=str(tmp_path / name)) for name in ("a.txt", "b.txt"))
+    assert same.fingerprint == plan().fingerprint != other.fingerprint
+
+
+def test_ambiguous_names_are_told() -> None:
+    assert any("crane" in note for note in plan(classes="crane,mouse").notes)
+    assert plan().notes == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"recipe": "hypernim"}, "did you mean 'hypernym'"),
+        ({"classes": "n02012849,crane.n.05"}, "are the same"),
+        ({"overrides": Path("nowhere.yaml")}, "no overrides file 'nowhere.yaml'"),
+    ],
+)
+def test_what_cannot_be_planned(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plan(**settings)
