@@ -1,9 +1,9 @@
 """The import rule of the house: folders are layers, imports go downwards only, and heavy libraries stay where they belong."""
 
 import ast
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ ALLOWED = {
     "lab": {"core", "vocabulary", "store", "models", "metrics", "prompts"},
     "stages": {"core", "vocabulary", "prompts", "metrics", "store", "models"},
     "testing": {"core", "store", "models"},
+    "studies": set(),
 }
 """Which layers each layer may import. ``pipeline`` and ``cli`` stand above all."""
 
@@ -125,12 +126,9 @@ def test_help_is_quick_and_imports_no_torch() -> None:
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules, 'heavy import for --help'"
     )
-    best = min(_seconds([sys.executable, "-c", code]) for _ in range(3))
-    # The aim is half a second; twice that here, so that a busy machine does not fail the test.
-    assert best < 1.0
-
-
-def _seconds(command: list[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - start
+    before = os.times()
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    after = os.times()
+    # Processor time, not the clock: a busy machine must not fail the test. It takes 0.3 s here; the aim is half a second.
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    assert spent < 0.8

@@ -16,7 +16,6 @@ from synthgap.core.errors import InputError
 from synthgap.core.specs import EncoderSpec, GenerateSpec, LabSpec, MeasureSpec, Resources
 
 Flat = Parameter(name="*")
-Knn = Annotated[str | None, Parameter(help="Neighbours for k-NN accuracy, comma separated, such as 1,5.")]
 
 
 def _one_line(error: CycloptsError) -> str:
@@ -433,8 +432,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(guarded(lambda: _dispatch(arguments)))
 
 
+def _knn_apart(tokens: list[str]) -> list[str]:
+    """Turn ``--knn 1,5`` into ``--knn 1 --knn 5``, as the parser takes lists."""
+    apart: list[str] = []
+    for token in tokens:
+        if apart and apart[-1] == "--knn" and "," in token:
+            apart += [item for value in token.split(",") for item in (value, "--knn")][:-1]
+        else:
+            apart.append(token)
+    return apart
+
+
 def _dispatch(arguments: Sequence[str] | None) -> None:
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(list(arguments) if arguments is not None else None, exit_on_error=False, print_error=False)
+        app(_knn_apart(tokens), exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise InputError(_one_line(error)) from error

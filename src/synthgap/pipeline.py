@@ -59,6 +59,8 @@ class CompareOptions:
     progress: Progress | None = None
     command: str = ""
     """The command line, for the summary."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Of what was done before, such as drawing, for the summary."""
 
 
 def compare(natural: Path, synthetic: Path, out: Path, options: CompareOptions | None = None) -> dict[str, Any]:
@@ -176,7 +178,7 @@ class _Run:
 
     def __init__(self, out: Path, options: CompareOptions) -> None:
         self.out, self.options = out.expanduser(), options
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = dict(options.seconds)
         self.warnings: list[str] = []
 
     @contextmanager

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from synthgap import metrics as plain
 from synthgap.metrics import _neighbours
+from synthgap.metrics._blocks import unit
 from synthgap.metrics._neighbours import nearest
 from synthgap.metrics._votes import majority
 
@@ -102,12 +103,21 @@ def test_neighbours_nearer_than_float32_can_tell(n: int) -> None:
     assert set(screened[0].tolist()) != set(expected[0].tolist())  # float32 alone gets it wrong here
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_neighbours_that_float32_may_drop(seed: int) -> None:
+    """Some queries here lose a neighbour among the 21 candidates: the bound on rounding must send them on."""
+    generator = torch.Generator().manual_seed(seed)
+    query = torch.randn(1, 16, dtype=torch.float64, generator=generator)
+    reference = query + 1e-3 * torch.randn(2000, 16, dtype=torch.float64, generator=generator)
+    assert np.array_equal(nearest(reference, query, 5).numpy(), brute(reference, query, 5))
+
+
 def test_scaled_copies_beyond_the_spare_candidates_go_by_row() -> None:
     # 200 references of one direction and different lengths: no identical rows, and cosines equal but for rounding
     lengths = torch.rand(200, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1
-    reference = lengths * torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64)
-    query = torch.tensor([[3.0, 2.0, 1.0]], dtype=torch.float64)
-    assert len(plain.codiff(reference, query).unique()) > 1
+    along = torch.randn(2, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    reference, query = lengths * along[:1], along[1:]
+    assert len((unit(reference) @ unit(query).T).unique()) > 1
     assert nearest(reference, query, 5).tolist() == [[0, 1, 2, 3, 4]]
     assert nearest(reference[:15], query, 5).tolist() == [[0, 1, 2, 3, 4]]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import pytest
@@ -35,13 +36,26 @@ def test_precisions() -> None:
         pick_dtype("float16", torch.device("cpu"))
 
 
-def test_quiet_silences_and_puts_everything_back(tiny_generator: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    libraries = (diffusers.utils.logging, transformers.utils.logging)
-    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
-    with pytest.raises(ZeroDivisionError), quiet(), warnings.catch_warnings():
+@pytest.fixture
+def talkative() -> Iterator[list[Any]]:
+    """Both libraries set to say all they can, and set back afterwards."""
+    libraries: list[Any] = [diffusers.utils.logging, transformers.utils.logging]
+    before = [library.get_verbosity() for library in libraries]
+    for library in libraries:
+        library.set_verbosity_info()
+    yield libraries
+    for library, verbosity in zip(libraries, before, strict=True):
+        library.set_verbosity(verbosity)
+
+
+def test_quiet_silences_and_puts_everything_back(
+    tiny_generator: Path, talkative: list[Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ZeroDivisionError), quiet():
         diffusers.StableDiffusionPipeline.from_pretrained(str(tiny_generator), torch_dtype=torch.float32)
         raise ZeroDivisionError
     assert capfd.readouterr().err == ""
-    assert [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries] == before
+    assert all(library.get_verbosity() == library.INFO for library in talkative)
+    assert all(library.is_progress_bar_enabled() for library in talkative)
     diffusers.StableDiffusionPipeline.from_pretrained(str(tiny_generator))
     assert "Loading" in capfd.readouterr().err  # so that the silence above means something

@@ -107,10 +107,12 @@ def test_prompts_beyond_the_context_are_counted(tiny_generator: Path, capfd: pyt
 
 @pytest.mark.parametrize(("guidance_scale", "rows"), [(7.5, 8), (1.0, 4), (0.0, 4)])
 def test_guidance_of_one_or_less_runs_without_guidance(tiny_generator: Path, guidance_scale: float, rows: int) -> None:
-    generator, seen = load(tiny_generator, guidance_scale=guidance_scale), []
+    generator, seen, texts = load(tiny_generator, guidance_scale=guidance_scale), [], []
     generator._pipeline.unet.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    generator._pipeline.text_encoder.register_forward_hook(lambda *_: texts.append(1))
     generator.draw(PROMPTS, SEEDS)
     assert seen == [rows] * 4
+    assert len(texts) == (5 if rows == 8 else 3)  # the empty prompt is not embedded for nothing
 
 
 def test_any_scheduler_and_its_own_noise_come_from_the_seed(tiny_generator: Path) -> None:

@@ -12,6 +12,10 @@ import pytest
 from synthgap.core.records import ClassEntry, Finding
 from synthgap.core.specs import MeasureSpec
 from synthgap.stages.diagnosis import Case, SweepSet, diagnose
+from synthgap.stages.diagnosis.case import sample
+from synthgap.stages.diagnosis.concept import measure_concept
+from synthgap.stages.diagnosis.diversity import spread_ratio
+from synthgap.stages.diagnosis.language import measure_language
 from synthgap.store.embeddings import EmbeddingSet
 
 from .simulated import Vectors, World, make_set
@@ -50,12 +54,48 @@ def test_sound_sets_are_left_alone(classes: int, n: int, seeds: int) -> None:
     assert alarms / total <= 0.05
 
 
+def concept_faults(findings: dict[str, Finding]) -> set[str]:
+    return {key for key, one in findings.items() if one.cause in {"ambiguous", "wrong-concept"}}
+
+
 def test_a_shift_that_all_classes_share_is_no_fault_of_a_class() -> None:
     world = World(10, seed=3)
-    style = world.direction(0.5)
-    style -= style @ world.means[0] / (world.means[0] @ world.means[0]) * world.means[0]
-    findings = found(case_of(world, world.images("synthetic", 60, lambda i, n: world.draw(i, n, offset=style))))
-    assert not {one.cause for one in findings.values()} & {"ambiguous", "wrong-concept"}
+    towards_one = 0.9 * (world.means[0] - np.mean(world.means, axis=0))
+    findings = found(case_of(world, world.images("synthetic", 60, lambda i, n: world.draw(i, n, offset=towards_one))))
+    assert "without the shift that all classes share" in findings["c004"].evidence
+    assert concept_faults(findings) == set()
+
+
+def test_a_set_whose_classes_have_all_moved_a_little_has_no_outlier() -> None:
+    world = World(20, seed=3)
+    offsets = [world.direction(length) for length in np.linspace(0.2, 0.8, 20)]
+    findings = found(case_of(world, world.images("synthetic", 60, lambda i, n: world.draw(i, n, offset=offsets[i]))))
+    assert len(concept_faults(findings)) <= 1
+
+
+def test_of_two_classes_the_one_that_moved_is_named() -> None:
+    world = World(2, seed=4)
+    first, between = world.means[0], world.means[1] - world.means[0]
+    basis = np.linalg.qr(np.stack([first, between], axis=1))[0]
+    aside = world.direction(1.0)
+    aside -= basis @ (basis.T @ aside)
+    moved = first + 1.5 * aside
+    away = moved * np.linalg.norm(first) / np.linalg.norm(moved) - first
+    findings = found(case_of(world, faulty(world, {0: lambda n: world.draw(0, n, offset=away)})))
+    assert concept_faults(findings) == {"c000"}
+
+
+def test_a_wider_class_has_not_moved() -> None:
+    world = World(10, seed=5)
+    findings = found(case_of(world, faulty(world, {3: lambda n: world.draw(3, n, spread=1.6)}, 200), 200))
+    assert "c003" not in concept_faults(findings)
+
+
+def test_a_small_set_does_not_look_less_diverse() -> None:
+    world = World(60, seed=5)
+    order = list(world.images("any", 1).classes)
+    few, many = (sample(world.images("any", n), order) for n in (6, 300))
+    assert spread_ratio(many, few).value.mean() == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.parametrize("n", [20, 60])
@@ -77,6 +117,18 @@ def test_a_concept_that_is_no_class() -> None:
     findings = found(case_of(world, faulty(world, {4: lambda n: world.draw(4, n, offset=offset)})))
     assert flagged(findings) == {"c004"}
     assert findings["c004"].cause in {"wrong-concept", "ambiguous"}
+
+
+def test_another_concept_is_named_before_images_that_are_alike() -> None:
+    world = World(10, seed=1)
+
+    def mostly_another(n: int) -> Vectors:
+        return np.repeat(np.concatenate([world.draw(3, 6), world.draw(7, 14)]), n // 20, axis=0)
+
+    findings = found(case_of(world, faulty(world, {3: mostly_another}, 200), 200))
+    assert findings["c003"].cause in {"wrong-concept", "ambiguous"}
+    assert "Also low-diversity (0.90)" in findings["c003"].evidence
+    assert findings["c003"].severity == pytest.approx(0.9)
 
 
 def test_two_clusters_of_which_one_matches_are_ambiguous() -> None:
@@ -112,12 +164,18 @@ def test_variations_of_one_image_are_alike_and_not_another_concept() -> None:
 
         findings = found(case_of(world, faulty(world, {6: one_image})))
         hits.append(findings["c006"].cause)
+        assert "Also" not in findings["c006"].evidence
     assert hits == ["low-diversity"] * 5
 
 
-def test_copies() -> None:
+@pytest.mark.parametrize("noise", [0.0, 1e-4])
+def test_copies(noise: float) -> None:
     world = World(10, seed=4)
-    findings = found(case_of(world, faulty(world, {1: lambda n: np.repeat(world.draw(1, n // 3), 3, axis=0)})))
+
+    def copied(n: int) -> Vectors:
+        return np.repeat(world.draw(1, n // 3), 3, axis=0) + noise * world.rng.normal(size=(n, world.dim))
+
+    findings = found(case_of(world, faulty(world, {1: copied})))
     assert flagged(findings) == {"c001"}
     assert findings["c001"].cause == "low-diversity"
     assert "40 of 60 images are copies" in findings["c001"].evidence
@@ -140,17 +198,36 @@ def test_a_prompt_that_finds_only_the_synthetic_images_is_faithful_to_a_wrong_co
     world = World(10, seed=7)
     offset = world.elsewhere(8)
     prompts = world.prompts(moved={8: offset})
-    findings = found(
-        case_of(world, faulty(world, {8: lambda n: world.draw(8, n, offset=offset)}, 200), 200, prompts)
-    )
+    findings = found(case_of(world, faulty(world, {8: lambda n: world.draw(8, n, offset=offset)}, 200), 200, prompts))
     assert flagged(findings) == {"c008"}
     assert findings["c008"].cause == "wrong-concept"
+    assert "concept-missing" not in findings["c008"].evidence
+
+
+def test_a_narrow_class_may_lie_anywhere_natural_images_lie() -> None:
+    """One natural picture, varied a little, is off its class's centre by as much as single natural images are."""
+    world = World(10, seed=0)
+    narrow = faulty(world, {6: lambda n: world.draw(6, 1) + 0.05 * (world.draw(6, n) - world.means[6])})
+    case = case_of(world, narrow)
+    order = list(narrow.classes)
+    sets = [sample(images, order) for images in (case.natural_reference, case.natural_query, narrow)]
+    widths = []
+    for narrowing in (0.0, 1.0):
+        shift = measure_concept(*sets, np.full(10, narrowing), np.full(10, 60.0), seed=0).shift.at(6)
+        widths.append(shift.high - shift.low)
+    assert widths[1] > 2 * widths[0]
 
 
 def test_prompts_that_find_nothing_at_all_judge_nothing() -> None:
     world = World(10, seed=8)
-    nonsense = make_set("prompts", [world.direction(1.0)[None] for _ in range(10)], modality="prompt")
-    assert flagged(found(case_of(world, world.images("synthetic", 60), prompts=nonsense))) == set()
+    # The prompts of the classes' neighbours: here and there one is nearest by luck.
+    wrong = make_set("prompts", [world.means[(index + 1) % 10][None] for index in range(10)], modality="prompt")
+    natural, order = world.images("natural", 60), list(wrong.classes)
+    images = sample(natural, order)
+    assert measure_language(sample(wrong, order), images, images, np.ones(10), seed=0) is None
+    good = sample(world.prompts(), order)
+    assert measure_language(good, images, images, np.ones(10), seed=0) is not None
+    assert flagged(found(case_of(world, world.images("synthetic", 60), prompts=wrong))) == set()
 
 
 def test_a_clear_prompt_and_other_images_are_ambiguous() -> None:

@@ -194,9 +194,7 @@ def test_no_bootstrap_gives_no_interval(pair: tuple[EmbeddingSet, EmbeddingSet])
     assert all(math.isfinite(row.value) and math.isnan(row.ci_low) for row in measured)
 
 
-def test_the_same_input_gives_the_same_rows(
-    rows: list[Measurement], pair: tuple[EmbeddingSet, EmbeddingSet]
-) -> None:
+def test_the_same_input_gives_the_same_rows(rows: list[Measurement], pair: tuple[EmbeddingSet, EmbeddingSet]) -> None:
     assert measure(*pair, SPEC) == rows
     assert measure(*pair, MeasureSpec(bootstrap=40, seed=1)) != rows
 
@@ -222,7 +220,8 @@ def test_attribution_takes_the_error_apart(world: World) -> None:
     assert total.reference == "prompts"
     assert at(rows, "error_shift", "c001").value > 0.3
     assert total.n == 160
-    assert total.ci_low <= total.value <= total.ci_high
+    for part in (total, diversity, shift):
+        assert part.ci_low <= part.value <= part.ci_high
 
 
 def test_the_baseline_has_the_synthetic_sets_size(world: World) -> None:

@@ -90,7 +90,9 @@ def test_the_map_is_the_same_every_time_and_fits_its_budget() -> None:
     assert rows == project(natural, [natural, synthetic, prompts], seed=0, most=150)
     counts = {name: sum(row["set"] == name for row in rows) for name in ("nat", "syn", "prompts")}
     assert counts == {"nat": 50, "syn": 50, "prompts": 5}
-    places = {key: np.array([(row["x"], row["y"]) for row in rows if row["class_key"] == key]) for key in natural.classes}
+    places = {
+        key: np.array([(row["x"], row["y"]) for row in rows if row["class_key"] == key]) for key in natural.classes
+    }
     within = np.mean([np.linalg.norm(place - place.mean(axis=0), axis=1).mean() for place in places.values()])
     between = np.linalg.norm(
         np.stack([place.mean(axis=0) for place in places.values()])[:, None]
@@ -117,8 +119,16 @@ def renamed(images: EmbeddingSet, keys: dict[str, str], names: dict[str, str]) -
 
 
 def test_classes_align_by_name_and_the_rest_is_left_out(world: World) -> None:
-    natural = renamed(world.images("nat", 4), {"c000": "cat", "c001": "dog", "c002": "ship"}, {"c000": "cat", "c001": "dog", "c002": "ship"})
-    synthetic = renamed(world.images("syn", 4), {"c000": "n02121620", "c001": "n02084071", "c002": "x"}, {"c000": "Cat", "c001": "dog", "c002": "truck"})
+    natural = renamed(
+        world.images("nat", 4),
+        {"c000": "cat", "c001": "dog", "c002": "ship"},
+        {"c000": "cat", "c001": "dog", "c002": "ship"},
+    )
+    synthetic = renamed(
+        world.images("syn", 4),
+        {"c000": "n02121620", "c001": "n02084071", "c002": "x"},
+        {"c000": "Cat", "c001": "dog", "c002": "truck"},
+    )
     aligned = align(natural, [synthetic])
     assert aligned.names == {"cat": "cat", "dog": "dog"}
     assert set(aligned.synthetic[0].class_keys) == {"cat", "dog"}
@@ -134,7 +144,9 @@ def test_an_empty_class_is_left_out(world: World) -> None:
 
 
 def test_too_few_common_classes_are_refused_with_some_of_each() -> None:
-    with pytest.raises(InputError, match=r"1 class in common and 2 are needed: 'nat' has cat, dog; 'syn' has dog, ship"):
+    with pytest.raises(
+        InputError, match=r"1 class in common and 2 are needed: 'nat' has cat, dog; 'syn' has dog, ship"
+    ):
         check_classes([("nat", {"a": "cat", "d": "dog"}), ("syn", {"d": "dog", "s": "ship"})])
 
 
@@ -166,12 +178,20 @@ def test_words_of_a_class_that_a_set_ties_to_a_synset() -> None:
 NAN = float("nan")
 
 
-def outcome(*, accuracy: float = 0.6, shift: float = 0.2, spread: float = 0.5, findings: list[Finding] | None = None) -> Outcome:
+def outcome(
+    *, accuracy: float = 0.6, shift: float = 0.2, spread: float = 0.5, findings: list[Finding] | None = None
+) -> Outcome:
     def row(metric: str, query: str, value: float) -> Measurement:
         return Measurement(metric, "nat", query, OVERALL, value, value - 0.02, value + 0.02, 100)
 
     def trained(name: str, value: float) -> dict[str, object]:
-        return {"train_set": name, "class_key": OVERALL, "value": value, "ci_low": value - 0.02, "ci_high": value + 0.02}
+        return {
+            "train_set": name,
+            "class_key": OVERALL,
+            "value": value,
+            "ci_low": value - 0.02,
+            "ci_high": value + 0.02,
+        }
 
     return Outcome(
         "nat",
@@ -194,7 +214,10 @@ def test_sentences_say_how_far_why_and_what() -> None:
     assert "trained on 'syn' recognises 60% of natural images, one trained on as many natural images 90%" in far
     assert "shifted by 0.2, 4 times the shift between natural halves" in far
     assert "diversity is 0.50 of natural images'" in far
-    assert why == "2 of 2 classes are at fault, all by images that are too much alike; the worst are 'cat' (0.70), 'dog' (0.40)."
+    assert (
+        why
+        == "2 of 2 classes are at fault, all by images that are too much alike; the worst are 'cat' (0.70), 'dog' (0.40)."
+    )
     assert what == "First, in 2 classes, 'cat' first: Mend low-diversity."
 
 

@@ -25,7 +25,10 @@ class GenerateSpec(Spec):
     classes: str = Field(
         "cifar-10", description="A shipped list, a file, or comma-separated names, synsets (crane.n.04) or WordNet ids."
     )
-    recipe: str = Field("name", description="Prompt recipe: name, hypernym, definition, disambiguated or augmented.")
+    recipe: str = Field(
+        "name",
+        description="Prompt recipe: name, hypernym, definition, multiple, multiple-different, background, disambiguated or augmented.",
+    )
     overrides: Path | None = Field(None, description="YAML of clarified prompts for the 'disambiguated' recipe.")
     per_class: int = Field(100, ge=1, description="Images per class in the train split.")
     eval_per_class: int = Field(0, ge=0, description="Images per class in the eval split.")
@@ -51,6 +54,9 @@ class GenerateSpec(Spec):
     jpeg_quality: int = Field(
         95, ge=1, le=100, description="JPEG quality; set it to that of the natural images to compare with."
     )
+    jpeg_subsampling: Literal["4:4:4", "4:2:0"] = Field(
+        "4:4:4", description="JPEG colour resolution; most photographs have 4:2:0."
+    )
     shard_size: int = Field(250, ge=1, description="Images per shard; a shard holds one class.")
     failure_budget: float = Field(0.05, ge=0, le=1, description="Share of failed images at which the run stops.")
 
@@ -68,7 +74,7 @@ class EncoderSpec(Spec):
 class MeasureSpec(Spec):
     """Which measures, and how their uncertainty is told."""
 
-    knn: tuple[int, ...] = Field((1, 5), description="Neighbours for k-NN accuracy.")
+    knn: tuple[int, ...] = Field((1, 5), description="Neighbours for k-NN accuracy, such as 1,5.")
     bootstrap: int = Field(200, ge=0, description="Bootstrap resamples for the 95 % intervals; 0 for none.")
     min_per_class: int = Field(
         2, ge=2, description="Fewer images than this in a class make its figures NaN, with the reason."

@@ -40,6 +40,15 @@ def tensor(name: str, value: Tensor, ndim: int | None, *, floating: bool) -> Ten
 
 def features(name: str, e: Tensor, ndim: int | None = 2, *, width: int | None = None) -> Tensor:
     """Return finite vectors (…, d) as float32 or float64; ``width`` is the d they must share with another argument."""
+    return _vectors(name, e, ndim, width, directed=False)
+
+
+def embeddings(name: str, e: Tensor, ndim: int | None = 2, *, width: int | None = None) -> Tensor:
+    """Return finite vectors that have a direction: `features`, and none of them zero."""
+    return _vectors(name, e, ndim, width, directed=True)
+
+
+def _vectors(name: str, e: Tensor, ndim: int | None, width: int | None, *, directed: bool) -> Tensor:
     e = tensor(name, e, ndim, floating=True)
     if e.ndim == 0 or e.shape[-1] == 0:
         raise ValueError(f"{name}: found shape {tuple(e.shape)}; expected vectors of at least one dimension")
@@ -47,19 +56,16 @@ def features(name: str, e: Tensor, ndim: int | None = 2, *, width: int | None = 
         raise ValueError(
             f"{name}: found vectors of {e.shape[-1]} dimensions; expected {width}, as in the other argument"
         )
-    broken = int((~torch.isfinite(peaks(e))).sum())
+    largest, rows = peaks(e), e.shape[:-1].numel()
+    broken = int((~torch.isfinite(largest)).sum())
     if broken:
-        raise ValueError(f"{name}: {broken} of {e.shape[:-1].numel()} rows are not finite; leave them out first")
-    return e if e.dtype == torch.float64 else e.float()
-
-
-def embeddings(name: str, e: Tensor, ndim: int | None = 2, *, width: int | None = None) -> Tensor:
-    """Return finite vectors that have a direction: `features`, and none of them zero."""
-    e = features(name, e, ndim, width=width)
-    zeros = int((peaks(e) == 0).sum())
+        raise ValueError(f"{name}: {broken} of {rows} rows are not finite; leave them out first")
+    zeros = int((largest == 0).sum()) if directed else 0
     if zeros:
-        raise ValueError(f"{name}: {zeros} of {e.shape[:-1].numel()} rows are zero vectors, which have no direction")
-    return e
+        raise ValueError(
+            f"{name}: {zeros} of {rows} rows are zero vectors, which have no direction; leave them out first"
+        )
+    return e if e.dtype == torch.float64 else e.float()
 
 
 def peaks(e: Tensor) -> Tensor:

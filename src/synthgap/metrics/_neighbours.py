@@ -102,10 +102,11 @@ def _without_spare_copies(reference: Tensor, copies: int) -> Tensor:
     new[1:] = hashes[order[1:]] != hashes[order[:-1]]
     first = torch.where(new, place, 0).cummax(dim=0).values
     spare = place - first >= copies
+    again, origin = order[~new], order[first[~new]]
     identical = all(
-        torch.equal(reference[order[rows]], reference[order[first[rows]]])
-        for rows in row_blocks(len(order), reference.shape[1])
+        torch.equal(reference[again[rows]], reference[origin[rows]])
+        for rows in row_blocks(len(again), reference.shape[1])
     )
     if not spare.any() or not identical:  # two different rows of one hash: keep everything
-        return torch.arange(len(order), device=order.device)
+        return place
     return order[~spare].sort().values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,8 @@ def open_set(item: SetInput) -> OpenedSet:
 
 def distinct_names(opened: list[OpenedSet]) -> None:
     """Give sets of one name different ones: by their role, and by a number from the second synthetic set on."""
-    taken: set[str] = set()
+    times = Counter(one.name for one in opened)
     for number, one in enumerate(opened):
-        if one.name in taken or any(one.name == other.name for other in opened[number + 1 :]):
+        if times[one.name] > 1:
             role = "natural" if number == 0 else f"synthetic {number}" if len(opened) > 2 else "synthetic"
             one.name = f"{one.name} ({role})"
-        taken.add(one.name)

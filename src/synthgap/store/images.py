@@ -127,9 +127,12 @@ def _deep_to_uint8(image: Image.Image) -> Pixels:
     return np.rint(values / 257).astype(np.uint8)
 
 
-def encode_jpeg(pixels: Pixels, *, quality: int = 95) -> bytes:
-    """JPEG bytes of (h, w, 3) uint8 pixels: full chroma, no metadata, the same bytes for the same pixels."""
-    return _encode(pixels, format="JPEG", quality=quality, subsampling=0)
+def encode_jpeg(pixels: Pixels, *, quality: int = 95, subsampling: str = "4:4:4") -> bytes:
+    """JPEG bytes of (h, w, 3) uint8 pixels: no metadata, the same bytes for the same pixels.
+
+    ``subsampling`` of the colours: ``4:4:4`` keeps them whole, ``4:2:0`` is what most photographs have.
+    """
+    return _encode(pixels, format="JPEG", quality=quality, subsampling=subsampling)
 
 
 def encode_png(pixels: Pixels) -> bytes:

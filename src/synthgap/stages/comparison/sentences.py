@@ -92,7 +92,7 @@ def _diversity(outcome: Outcome) -> str:
 
 def _why(outcome: Outcome) -> str:
     flagged = [finding for finding in outcome.findings if finding.flagged]
-    total = len(outcome.findings)
+    total = sum(math.isfinite(finding.severity) for finding in outcome.findings)
     if not total:
         return "Why cannot be told: no class has enough images in both sets to be judged."
     if not flagged:

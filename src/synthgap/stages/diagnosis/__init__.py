@@ -6,6 +6,8 @@ images and against the other classes, so no threshold belongs to an encoder.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from synthgap.core.records import Finding
@@ -24,7 +26,7 @@ def diagnose(case: Case, spec: MeasureSpec) -> list[Finding]:
     """Find what is wrong with each class of a synthetic set: one finding per class, worst first.
 
     Args:
-        case: The sets; classes are matched by key. Classes that are not in all three image sets are left out.
+        case: The sets; classes are matched by key, and one without natural or without synthetic images is left out.
         spec: ``min_per_class`` and the seed of ties.
 
     Returns:
@@ -32,19 +34,15 @@ def diagnose(case: Case, spec: MeasureSpec) -> list[Finding]:
         ``sound``. A class with too few images is ``sound`` with severity NaN and evidence that says so: no fault was
         seen, and none could be.
     """
-    order = _common(case)
-    reference, query, synthetic = (
-        sample(images, order) for images in (case.natural_reference, case.natural_query, case.synthetic)
-    )
-    natural = merged(reference, query)
-    judged = (synthetic.counts >= spec.min_per_class) & (natural.counts >= spec.min_per_class)
-    if not judged.all():
-        few = [
-            _unjudged(case, order, int(index), natural.counts, synthetic.counts) for index in np.flatnonzero(~judged)
-        ]
-        enough = frozenset(order[index] for index in np.flatnonzero(judged))
-        return (_diagnose(case, [key for key in order if key in enough], spec) if enough else []) + few
-    return _diagnose(case, order, spec)
+    counts = [Counter(images.class_keys) for images in (case.natural_reference, case.natural_query, case.synthetic)]
+    judged, few = [], []
+    for key in case.synthetic.classes:
+        reference, query, synthetic = (count[key] for count in counts)
+        if min(reference, query) >= 1 and min(reference + query, synthetic) >= spec.min_per_class:
+            judged.append(key)
+        elif reference + query and synthetic:
+            few.append(_unjudged(key, synthetic, reference + query))
+    return (_diagnose(case, judged, spec) if judged else []) + few
 
 
 def _diagnose(case: Case, order: list[str], spec: MeasureSpec) -> list[Finding]:
@@ -65,14 +63,6 @@ def _diagnose(case: Case, order: list[str], spec: MeasureSpec) -> list[Finding]:
     return sorted(found, key=lambda one: -one.severity if np.isfinite(one.severity) else 1.0)
 
 
-def _common(case: Case) -> list[str]:
-    """Classes with at least one image in each of the three sets, in the order of the natural set."""
-    sets = (case.natural_reference, case.natural_query, case.synthetic)
-    everywhere = set.intersection(*(set(images.class_keys) for images in sets))
-    return [key for key in case.natural_query.classes if key in everywhere]
-
-
-def _unjudged(case: Case, order: list[str], index: int, natural: np.ndarray, synthetic: np.ndarray) -> Finding:
-    key = order[index]
-    evidence = f"Not judged: {synthetic[index]:.0f} synthetic and {natural[index]:.0f} natural images are too few."
+def _unjudged(key: str, synthetic: int, natural: int) -> Finding:
+    evidence = f"Not judged: {synthetic} synthetic and {natural} natural images are too few."
     return Finding(key, "sound", float("nan"), False, "Add images to both sets.", evidence)

@@ -7,10 +7,11 @@ The second sees a concept that is in no class of the list, such as the performer
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from synthgap import metrics
@@ -39,17 +40,16 @@ class Concept:
 
     accuracy: Array
     """Centroid accuracy of the synthetic images, references natural."""
+    kept: Array
+    """The same once the shift that all classes share is taken out, where that is more."""
     baseline: Array
     """The same for natural images that are no references."""
     loss: Estimates
-    """Share of the natural accuracy above chance that is lost."""
-    excess: Estimates
-    """How much further from the natural centroid than natural images, beyond the other classes' excess; 1 is as far
-    as another class."""
-    usual_excess: float
-    """What all classes have moved; taken off above."""
-    outlying: Array
-    """1 where the excess is outside the spread of the other classes, else 0."""
+    """Share of the natural accuracy above chance that is lost even then."""
+    shift: Estimates
+    """How far the class has moved, of the way to another class, beyond what the other classes have moved."""
+    outlying: NDArray[np.bool_]
+    """Whether that is outside the spread of the other classes."""
     taken_for: list[tuple[int, float]]
     """The other class that most images lie nearest to, with the share; (-1, 0) where there is none."""
 
@@ -68,31 +68,30 @@ def measure_concept(
         seed: Draws ties between centroids.
     """
     count = len(reference.rows)
-    centres = metrics.centroids(reference.e, reference.labels, count)
     predicted = _predict(reference, synthetic.e, seed)
     hits = class_sums(predicted == synthetic.labels, synthetic.labels, count)
     usual_hits = class_sums(_predict(reference, query.e, seed) == query.labels, query.labels, count)
-    shared = _shared_shift(reference, query, synthetic)
+    shared, kept_hits = _shared_shift(reference, query, synthetic), hits
+    moved_back = synthetic
     if shared is not None:
-        # An image is lost only if it stays lost once the shift that all classes share is taken out.
-        moved = _predict(reference, metrics.uvec(synthetic.e - shared), seed)
-        hits = np.maximum(hits, class_sums(moved == synthetic.labels, synthetic.labels, count))
+        moved_back = replace(synthetic, e=metrics.uvec(synthetic.e - shared))
+        back = _predict(reference, moved_back.e, seed)
+        kept_hits = np.maximum(hits, class_sums(back == synthetic.labels, synthetic.labels, count))
     baseline = wilson(usual_hits, query.counts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        accuracy = wilson(hits / synthetic.counts * distinct, distinct)
-        above_chance = baseline.value - 1 / count
-        judged = baseline.low > 1 / count
-        loss = difference(baseline, accuracy).scaled(1 / above_chance).where(judged)
-    excess = _excess(centres, query, synthetic, narrowing, distinct)
-    usual = max(0.0, lower_median(excess.value))
-    spread = spread_around(excess.value, usual) if count >= ENOUGH_CLASSES else 0.0
+        kept = wilson(kept_hits / synthetic.counts * distinct, distinct)
+        loss = difference(baseline, kept).scaled(1 / (baseline.value - 1 / count)).where(baseline.low > 1 / count)
+        accuracy = hits / synthetic.counts
+    shift = _shift(reference, query, moved_back, narrowing, distinct)
+    usual = max(0.0, lower_median(shift.value))
+    spread = spread_around(shift.value, usual) if count >= ENOUGH_CLASSES else 0.0
     return Concept(
-        accuracy=accuracy.value,
+        accuracy=accuracy,
+        kept=kept.value,
         baseline=baseline.value,
         loss=loss,
-        excess=excess.scaled(1.0, usual),
-        usual_excess=usual,
-        outlying=(excess.value - usual > OUTLIER * spread).astype(np.float64),
+        shift=shift.scaled(1.0, usual),
+        outlying=shift.value - usual > OUTLIER * spread,
         taken_for=_taken_for(predicted, synthetic, count),
     )
 
@@ -124,32 +123,53 @@ def _shared_shift(reference: Sample, query: Sample, synthetic: Sample, steps: in
     return middle
 
 
-def _excess(centres: Tensor, query: Sample, synthetic: Sample, narrowing: Array, distinct: Array) -> Estimates:
-    """Mean ``codiff`` to the natural centroid beyond that of held-out natural images, over that of other classes.
+def _shift(reference: Sample, query: Sample, synthetic: Sample, narrowing: Array, distinct: Array) -> Estimates:
+    """Distance between the class's natural and synthetic centroids over that between natural classes (the median one).
 
-    Comparing images with images, not centroid with centroid, keeps a set that repeats one natural picture from
-    looking shifted. Such a set may still lie anywhere natural images lie, so the natural images' own variance
-    enters by the share of spread that is lacking.
+    Its square is the mean ``codiff`` of synthetic images to the natural centroid, less that of held-out natural
+    images or, where the synthetic images spread wider, less that to their own centroid: images are compared with
+    images, so that neither a wider set nor one that repeats a natural picture looks shifted by that alone. A set that
+    is too narrow may still lie anywhere natural images lie, so the natural images' own variance enters by the share
+    of spread that is lacking.
     """
-    mean_s, var_s = _mean_codiff(centres, synthetic)
-    mean_n, var_n = _mean_codiff(centres, query)
+    count, n = len(reference.rows), synthetic.counts
+    centres = metrics.centroids(reference.e, reference.labels, count)
+    own_centres = metrics.centroids(synthetic.e, synthetic.labels, count)
+    far, own = own_codiff(synthetic, centres), own_codiff(synthetic, own_centres)
+    natural, other = own_codiff(query, centres), own_codiff(query, own_centres)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_n, var_n = _moments(natural, query)
+        mean_own, _ = _moments(own, synthetic)
+        # What both centroids lean towards their own images is taken out.
+        mean_own = mean_own * n / (n - 1) + mean_n / reference.counts
+        wider = mean_own > mean_n
+        mean_s, var_s = _moments(far, synthetic)
+        _, var_gap = _moments(far - own, synthetic)
+        _, var_back = _moments(natural - other, query)
+        narrow = var_s / distinct + var_n / query.counts + narrowing * var_n
+        variance = np.where(wider, var_gap / distinct + var_back / query.counts, narrow)
+        squared = student(mean_s - np.where(wider, mean_own, mean_n), variance, np.minimum(query.counts, distinct) - 1)
+        unit = _between(centres) * np.maximum(1 - mean_n, 0.0)
+        return _signed_root(squared.scaled(1 / unit).where(unit > 0))
+
+
+def _between(centres: Tensor) -> Array:
+    """Median ``codiff`` of each class's centroid to those of the other classes."""
     between = 1 - (centres.double() @ centres.double().T).fill_diagonal_(float("nan")).numpy()
-    typical = np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in between])
-    unit = typical * np.maximum(1 - mean_n, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        variance = var_s / distinct + var_n / query.counts + narrowing * var_n
-        freedom = np.minimum(query.counts, distinct) - 1
-        return student(mean_s - mean_n, variance, freedom).scaled(1 / unit).where(unit > 0)
+    known = [row[np.isfinite(row)] for row in between]
+    return np.array([np.median(row) if len(row) else np.nan for row in known])
 
 
-def _mean_codiff(centres: Tensor, images: Sample) -> tuple[Array, Array]:
-    """Mean and variance per class of the ``codiff`` between an image and the natural centroid of its class."""
+def _signed_root(squared: Estimates) -> Estimates:
+    parts = (squared.value, squared.low, squared.high)
+    return Estimates(*(np.sign(part) * np.sqrt(np.abs(part)) for part in parts))
+
+
+def _moments(values: Tensor, images: Sample) -> tuple[Array, Array]:
+    """Mean and variance over the images of each class."""
     count, n = len(images.rows), images.counts
-    distance = own_codiff(images, centres)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = class_sums(distance, images.labels, count) / n
-        variance = np.maximum(class_sums(distance**2, images.labels, count) / n - mean**2, 0.0) * n / (n - 1)
-    return mean, variance
+    mean = class_sums(values, images.labels, count) / n
+    return mean, np.maximum(class_sums(values**2, images.labels, count) / n - mean**2, 0.0) * n / (n - 1)
 
 
 def _taken_for(predicted: Tensor, synthetic: Sample, count: int) -> list[tuple[int, float]]:

@@ -118,7 +118,8 @@ def _steadied(relative: Array, n: Array) -> Array:
     middle = float(np.median(enough)) if len(enough) else 1.0
     own = np.nan_to_num(relative) * (1 + 1 / np.sqrt(2 * np.maximum(n, 1))) ** 2
     weight = np.maximum(n - 1, 0) / (np.maximum(n - 1, 0) + PRIOR_IMAGES)
-    return weight * own + (1 - weight) * middle
+    steadied: Array = weight * own + (1 - weight) * middle
+    return steadied
 
 
 def _inflation(reference: Sample, query: Sample) -> float:

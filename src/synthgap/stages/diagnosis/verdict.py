@@ -18,6 +18,8 @@ from synthgap.stages.diagnosis.sweep import SweepPoint, find_remedy
 TOLERANCE = 0.1
 """Of what natural images have, the share whose loss is not worth acting on. A fault is flagged when its whole
 interval lies beyond: both a fault that does not matter and one that chance may have made stay unflagged."""
+ANOTHER_CONCEPT = 0.5
+"""From half of the images, or half of the way to another class, on, the images show something else."""
 UNCERTAIN = 0.5
 """A sound class whose interval reaches further than this is said to have too few images."""
 NOT_FOUND = 3 * TOLERANCE
@@ -58,24 +60,25 @@ class Candidate:
 
 
 def judge(signs: Signs, index: int) -> Finding:
-    """The finding of one class: its gravest flagged cause, others named in the evidence, or sound.
+    """The finding of one class: its main flagged cause, others named in the evidence, or sound.
 
-    The severity of a flagged cause is the share of what natural images have that is lost. That of a sound class is
-    the part of it that is proven, at most `TOLERANCE`, so that flagged classes always rank above sound ones.
+    The severity is the share of what natural images have that is lost to the gravest flagged cause. Images of another
+    concept are named before images that are alike: how alike they are matters once they show the right thing. The
+    severity of a sound class is what is proven, at most `TOLERANCE`, so that flagged classes always rank above sound ones.
     """
-    candidates = [_wording(signs, index), _concept(signs, index), _diversity(signs, index)]
-    known = [candidate for candidate in candidates if candidate is not None]
+    wording, concept, diversity = _wording(signs, index), _concept(signs, index), _diversity(signs, index)
+    known = [candidate for candidate in (wording, concept, diversity) if candidate is not None]
     flagged = sorted((one for one in known if one.flagged), key=lambda one: -one.severity.value)
-    key = signs.order[index]
     if not flagged:
         return _sound(signs, index, known)
+    gravest = flagged[0].severity
+    if flagged[0] is diversity:
+        flagged.sort(key=lambda one: one is diversity or one.severity.value < ANOTHER_CONCEPT)
     main, others = flagged[0], flagged[1:]
     also = "".join(f" Also {one.cause} ({one.severity.value:.2f}): {one.evidence}" for one in others)
-    low, value, high = (
-        float(np.clip(part, 0, 1)) for part in (main.severity.low, main.severity.value, main.severity.high)
-    )
-    size = f" {_sizes(signs, index)}"
-    return Finding(key, main.cause, value, True, main.suggestion, main.evidence + also + size, low, high)
+    low, value, high = (float(np.clip(part, 0, 1)) for part in (gravest.low, gravest.value, gravest.high))
+    evidence = f"{main.evidence}{also} {_sizes(signs, index)}"
+    return Finding(signs.order[index], main.cause, value, True, main.suggestion, evidence, low, high)
 
 
 def _sound(signs: Signs, index: int, known: Sequence[Candidate]) -> Finding:
@@ -102,36 +105,38 @@ def _unproven(known: Sequence[Estimate]) -> Candidate:
 
 def _concept(signs: Signs, index: int) -> Candidate | None:
     """The images do not show what the natural class shows: ambiguous or wrong-concept."""
-    loss, excess = signs.concept.loss.at(index), signs.concept.excess.at(index)
+    loss, shift = signs.concept.loss.at(index), signs.concept.shift.at(index)
     lost = loss.low > TOLERANCE
-    moved = excess.low > TOLERANCE and bool(signs.concept.outlying[index])
-    other = _other_sense(signs, index, loss, excess)
+    moved = shift.low > TOLERANCE and bool(signs.concept.outlying[index])
+    other = _other_sense(signs, index, loss, shift)
     proven = [
         sign
-        for sign, holds in ((loss, lost), (excess, moved), (other.more if other else UNKNOWN, other is not None))
+        for sign, holds in ((loss, lost), (shift, moved), (other.more if other else UNKNOWN, other is not None))
         if holds
     ]
     if not proven:
-        known = [sign for sign in (loss, excess) if sign.known]
+        known = [sign for sign in (loss, shift) if sign.known]
         return _unproven(known) if known else None
     severity = max(proven, key=lambda sign: sign.value)
     mixture = find_mixture(signs.reference.of(index), signs.query.of(index), signs.synthetic.of(index))
-    cause, reason = _which(signs, index, other, mixture)
+    cause, reason = _which(signs, index, other, mixture, moved=moved)
     evidence = f"{_accuracy(signs, index)}; {_shift(signs, index)}.{reason} {_worst_images(signs, index)}"
     return Candidate(cause, severity, True, evidence, _rewording(signs, index, cause))
 
 
-def _other_sense(signs: Signs, index: int, loss: Estimate, excess: Estimate) -> OtherSense | None:
+def _other_sense(signs: Signs, index: int, loss: Estimate, shift: Estimate) -> OtherSense | None:
     """Another sense that the images show, if they also differ from the natural ones: texts alone may mislead."""
     senses = signs.case.sense_embeddings.get(signs.order[index], ())
-    if not max(loss.low, excess.low) > 0:
+    if not max(loss.low, shift.low) > TOLERANCE:
         return None
     other = find_other_sense(signs.natural.of(index), signs.synthetic.of(index), senses)
     return other if other is not None and other.more.low > TOLERANCE else None
 
 
-def _which(signs: Signs, index: int, other: OtherSense | None, mixture: Mixture | None) -> tuple[str, str]:
-    """Ambiguous or wrong-concept, and why."""
+def _which(
+    signs: Signs, index: int, other: OtherSense | None, mixture: Mixture | None, *, moved: bool
+) -> tuple[str, str]:
+    """Ambiguous or wrong-concept, and why; ``moved`` when the images lie elsewhere and are not only told less well."""
     taken, share = signs.concept.taken_for[index]
     if other is not None:
         words = f" {other.share:.0%} of the images lie nearer to '{other.sense}' than to the class's own sense (natural {other.share_natural:.0%})."
@@ -145,15 +150,16 @@ def _which(signs: Signs, index: int, other: OtherSense | None, mixture: Mixture 
     sense = other_sense_class(signs.order[index], signs.order[taken], signs.case.senses) if taken >= 0 else None
     if sense and share > TOLERANCE:
         return "ambiguous", f" {share:.0%} are taken for another sense of the same name ({sense})."
-    if signs.language is not None and signs.language.miss_natural.at(index).high < NOT_FOUND:
-        words = (
-            f" The prompt finds {signs.language.natural[index]:.0%} of the natural images and"
-            f" {signs.language.synthetic[index]:.0%} of the synthetic ones: the encoder reads it rightly, the generator otherwise."
+    language = signs.language
+    clear = language is not None and language.miss_natural.at(index).high < NOT_FOUND
+    if language is not None and clear and language.miss_synthetic.at(index).low > TOLERANCE:
+        return "ambiguous", (
+            f" The prompt finds {language.natural[index]:.0%} of the natural images and {language.synthetic[index]:.0%}"
+            f" of the synthetic ones (usual {language.synthetic_usual:.0%}): the encoder reads it as it is meant, the"
+            " generator otherwise."
         )
-        if signs.language.gap.at(index).value < TOLERANCE:
-            return "ambiguous", words
     senses = signs.case.senses.get(signs.order[index], ())
-    if len(senses) > 1 and share < 0.5:
+    if len(senses) > 1 and moved and share < 0.5:
         return "ambiguous", f" The name has {len(senses)} senses, and no class of the list explains the images."
     return "wrong-concept", ""
 
@@ -174,7 +180,7 @@ def _wording(signs: Signs, index: int) -> Candidate | None:
         severity = min(missing_n, missing_s, key=lambda sign: sign.value)
         return Candidate("concept-missing", severity, True, found, _without_concept(signs, index))
     concept = signs.concept
-    differs = max(concept.loss.at(index).low, concept.excess.at(index).low) > 0
+    differs = max(concept.loss.at(index).low, concept.shift.at(index).low) > 0
     if gap.low > TOLERANCE and missing_n.low > 0 and differs:
         evidence = f"{found} {_accuracy(signs, index)}; {_shift(signs, index)}. {_worst_images(signs, index)}"
         return Candidate("wrong-concept", gap, True, evidence, _rewording(signs, index, "wrong-concept"))
@@ -238,14 +244,19 @@ def _without_concept(signs: Signs, index: int) -> str:
 
 
 def _accuracy(signs: Signs, index: int) -> str:
-    taken, share = signs.concept.taken_for[index]
+    concept, (taken, share) = signs.concept, signs.concept.taken_for[index]
     mistaken = f", {share:.0%} nearest to '{signs.name(taken)}'" if taken >= 0 and share >= 0.1 else ""
-    return f"natural centroids recognise {signs.concept.accuracy[index]:.0%} of its images (of natural ones {signs.concept.baseline[index]:.0%}){mistaken}"
+    kept = concept.kept[index]
+    back = f", {kept:.0%} without the shift that all classes share" if kept > concept.accuracy[index] + 0.1 else ""
+    return (
+        f"natural centroids recognise {concept.accuracy[index]:.0%} of its images"
+        f" (of natural ones {concept.baseline[index]:.0%}){mistaken}{back}"
+    )
 
 
 def _shift(signs: Signs, index: int) -> str:
     return (
-        f"its images lie {_share(signs.concept.excess.at(index))} of the way to another class beyond what is usual here"
+        f"its images lie {_share(signs.concept.shift.at(index))} of the way to another class beyond what is usual here"
     )
 
 

@@ -63,8 +63,9 @@ def generate(
     image_set.write_plan(plan.images())
     tally = _Tally(spec.failure_budget, image_set.planned_shards(), progress)
     done = image_set.done_shards()
-    pending = [shard for shard in tally.planned if shard not in done or done[shard].failed]
-    tally.skip(shard for shard in tally.planned if shard not in pending)
+    whole = {shard for shard, marker in done.items() if not marker.failed}
+    pending = [shard for shard in tally.planned if shard not in whole]
+    tally.skip(shard for shard in tally.planned if shard in whole)
     if not pending:
         return out
     generator = load_generator(spec, resources, source)
@@ -225,4 +226,4 @@ def even_batches(images: Sequence[PlannedImage], batch_size: int) -> Iterator[Se
 def _file_bytes(pixels: np.ndarray, spec: GenerateSpec) -> bytes:
     if spec.image_format == "png":
         return encode_png(pixels)
-    return encode_jpeg(pixels, quality=spec.jpeg_quality)
+    return encode_jpeg(pixels, quality=spec.jpeg_quality, subsampling=spec.jpeg_subsampling)

@@ -1,0 +1,5 @@
+"""``python -m synthgap`` is ``synthgap``."""
+
+from synthgap.cli import main
+
+main()

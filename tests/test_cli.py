@@ -1,0 +1,157 @@
+"""The command line: exit codes, one clear line for what a user can mend, results on stdout and hints on stderr."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synthgap import cli, console
+from synthgap.core.errors import InputError, RunError
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(list(arguments))
+    shown = capsys.readouterr()
+    return int(stop.value.code or 0), shown.out, shown.err
+
+
+def wrong(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command that is wrong: exit code 2, nothing on stdout, one line on stderr."""
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, err
+    return err
+
+
+@pytest.fixture
+def embeddings(tmp_path: Path) -> tuple[Path, Path]:
+    rng, files = np.random.default_rng(0), []
+    for name in ("reference", "query"):
+        labels = np.repeat([0, 1, 2], 8)
+        vectors = rng.normal(size=(24, 6)) * 0.2 + np.eye(6)[labels]
+        files.append(tmp_path / f"{name}.npz")
+        np.savez(files[-1], embeddings=vectors, labels=labels, class_names=np.array(["ape", "bee", "cow"]))
+    return files[0], files[1]
+
+
+def test_measure_prints_the_contract(capsys: pytest.CaptureFixture[str], embeddings: tuple[Path, Path]) -> None:
+    reference, query = map(str, embeddings)
+    code, out, _ = run(capsys, "measure", "--reference", reference, "--query", query, "--format", "json")
+    found = json.loads(out)
+    assert code == 0
+    for name in ("centroid_accuracy", "average_cosine_similarity", "centroid_distance", "centroid_shift"):
+        assert set(found[name]["overall"]) >= {"value", "ci_low", "ci_high", "n"}
+        assert set(found[name]["per_class"]) == {"ape", "bee", "cow"}
+    assert set(found["knn_accuracy"]) == {"1", "5"}
+    assert found["linear_separability"]["overall"]["n"] > 0
+    assert found["centroid_accuracy"]["overall"]["value"] == 1.0
+
+
+def test_measure_for_people(capsys: pytest.CaptureFixture[str], embeddings: tuple[Path, Path]) -> None:
+    code, out, _ = run(
+        capsys, "measure", "--reference", str(embeddings[0]), "--query", str(embeddings[1]), "--knn", "1,3"
+    )
+    assert code == 0
+    assert "knn_accuracy k=3" in out
+    assert "95 % interval" in out
+
+
+def test_senses_of_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "classes", "show", "crane", "--format", "json")
+    found = {row["wnid"]: row for row in json.loads(out)}
+    assert code == 0
+    assert "bird" in found["n02012849"]["definition"]
+    assert found["n03126707"]["imagenet"] == ["imagenet-1k"]
+
+
+def test_prompts_without_drawing(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "prompts", "--classes", "n02086910", "--recipe", "hypernym", "--format", "json")
+    assert code == 0
+    assert [row["prompt"] for row in json.loads(out)] == ["papillon, toy spaniel"]
+
+
+def test_an_ambiguous_name_is_noted_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "prompts", "--classes", "crane")
+    assert code == 0
+    assert "crane.n.05" in err
+    assert "note" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["generate", "--out", "x", "--guidence-scale", "2"], "Did you mean --guidance-scale"),
+        (
+            ["generate", "--out", "x", "--per-class", "0"],
+            "--per-class: input should be greater than or equal to 1, found '0'",
+        ),
+        (["generate", "--out", "x", "--per-class", "many"], "--per-class"),
+        (["generate"], "--out"),
+        (["generate", "--out", "x", "--recipe", "hypernim"], "hypernym"),
+        (["generate", "--out", "x", "--classes", "n99999999"], "n99999999"),
+        (["compare", "/nowhere", "/elsewhere", "--out", "x"], "/nowhere"),
+        (["measure", "--reference", "/nowhere.npz", "--query", "/nowhere.npz"], "/nowhere.npz"),
+        (["run", "demmo", "--out", "x"], "did you mean 'demo'"),
+        (["run", "demo", "--out", "x", "--set", "measure.bootstrp=3"], "did you mean 'bootstrap'"),
+        (["report", "/nowhere"], "/nowhere"),
+        (["lab", "train", "/nowhere", "--out", "x"], "/nowhere"),
+        (["lab", "evaluate", "lab:naturel", "--out", "x"], "did you mean 'natural'"),
+        (["demonstrate"], "demonstrate"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in wrong(capsys, *arguments)
+    assert not (tmp_path / "x").exists() or not any((tmp_path / "x").rglob("*.parquet"))
+
+
+def test_resolved_study_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "run", "demo", "--out", "x", "--set", "measure.bootstrap=7", "--print-config")
+    assert code == 0
+    assert "bootstrap: 7" in out
+    assert "guidance_scale: 2.5" in out
+
+
+def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    def failing(error: BaseException) -> int:
+        def action() -> None:
+            raise error
+
+        return console.guarded(action)
+
+    assert failing(InputError("no such folder")) == 2
+    assert failing(RunError("disk full")) == 1
+    assert failing(KeyboardInterrupt()) == 130
+    assert console.guarded(lambda: None) == 0
+    with pytest.raises(ZeroDivisionError):
+        failing(ZeroDivisionError())
+    assert "error: no such folder" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m synthgap classes list imagenet-1k | head -1"
+    found = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert found.stdout.startswith("n01440764")
+    assert "Traceback" not in found.stderr
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = console.Progress()
+    for done in range(1001):
+        progress(done, 1000, "drawing")
+    lines = capsys.readouterr().err.splitlines()
+    assert 1 <= len(lines) <= 3
+    assert lines[-1].startswith("drawing: 1000/1000")
+
+
+def test_table_aligns_numbers() -> None:
+    shown = console.table([("a", "1.5"), ("long name", "10.25")], ("name", "value")).splitlines()
+    assert shown[2].endswith("  1.5")
+    assert shown[3].endswith("10.25")
