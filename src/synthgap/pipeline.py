@@ -298,7 +298,7 @@ def _compute(run: _Run, study: _Study) -> _Found:
     with run.stage("measurement"):
         prompts = {name: roles[one.name] for name, one in study.prompts.items()}
         measurements = measure_study(natural, study.aligned.synthetic, roles, prompts, spec)
-        baseline = measure_baseline(halves, study.main, spec)
+        baseline = measure_baseline(natural, halves, study.main, spec)
         if not baseline:
             run.warnings.append(f"{natural.name}: no class has two images, so there is no natural baseline")
     with run.stage("trials"):

@@ -230,6 +230,13 @@ def test_sentences_stay_honest_within_the_baseline() -> None:
     assert what == "Nothing to change class by class."
 
 
+def test_diversity_is_compared_as_if_the_sets_were_of_one_size() -> None:
+    few = [Measurement("centroid_distance", "nat", "syn", key, 0.81, 0.8, 0.82, 10) for key in (OVERALL, "a")]
+    many = [Measurement("centroid_distance", "nat", "held", key, 0.99, 0.98, 1.0, 200) for key in (OVERALL, "a")]
+    far = sentences(replace(outcome(), measurements=few, baseline=many))[0]
+    assert "its diversity is within the natural baseline" in far
+
+
 def test_sentences_without_numbers() -> None:
     empty = Outcome("nat", "syn", [], [], [], [], {})
     far, why, what = sentences(empty)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from synthgap.core.records import OVERALL, Finding, Measurement
@@ -81,13 +81,35 @@ def _shift(outcome: Outcome) -> str:
 
 
 def _diversity(outcome: Outcome) -> str:
-    own = _overall(outcome.measurements, "centroid_distance", outcome.synthetic)
-    usual = _overall(outcome.baseline, "centroid_distance")
+    own = _spread(outcome.measurements, outcome.synthetic)
+    usual = _spread(outcome.baseline, None)
     if own is None or usual is None or not usual.value > 0:
         return ""
     if own.ci_low <= usual.ci_high and usual.ci_low <= own.ci_high:
         return "its diversity is within the natural baseline"
     return f"its diversity is {own.value / usual.value:.2f} of natural images'"
+
+
+def _spread(rows: Sequence[Measurement], query: str | None) -> Measurement | None:
+    """The set's centroid distance, corrected for the number of images: their centroid lies (n - 1) / n as far away."""
+    whole = _overall(rows, "centroid_distance", query)
+    classes = [
+        row
+        for row in rows
+        if row.metric == "centroid_distance"
+        and row.class_key != OVERALL
+        and query in (None, row.query)
+        and math.isfinite(row.value)
+    ]
+    plain, corrected = (sum(row.value * factor(row.n) for row in classes) for factor in (lambda n: 1.0, _unbiased))
+    if whole is None or not plain > 0:
+        return whole
+    scale = corrected / plain
+    return replace(whole, value=whole.value * scale, ci_low=whole.ci_low * scale, ci_high=whole.ci_high * scale)
+
+
+def _unbiased(n: int) -> float:
+    return (n / (n - 1)) ** 2 if n > 1 else 1.0
 
 
 def _why(outcome: Outcome) -> str:

@@ -29,6 +29,11 @@ def measure_clouds(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSp
     ]
 
 
+def measure_spread(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> list[Measurement]:
+    """Centroid distance of the query set alone; the reference names the rows and gives the order of the classes."""
+    return _centroid_distance(Pair(reference, query, spec))
+
+
 def _centroid_distance(pair: Pair) -> list[Measurement]:
     """Of the query set; the reference has no part in it."""
     count = len(pair.order)
@@ -51,7 +56,6 @@ def _centroid_shift(pair: Pair) -> list[Measurement]:
 
 def _separability(pair: Pair) -> list[Measurement]:
     """Of both whole sets, with margin and modality gap; and class by class."""
-    rows: list[Measurement] = []
     values = torch.full((len(pair.order),), NAN, dtype=torch.float64)
     low, high = values.clone(), values.clone()
     for index, (a, b) in enumerate(_by_class(pair)):

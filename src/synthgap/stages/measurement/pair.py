@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -169,6 +168,3 @@ class Pair:
 def plural(count: int, images: EmbeddingSet) -> str:
     """``1 image``, ``3 prompts``."""
     return f"{count} {images.modality}{'' if count == 1 else 's'}"
-
-
-Statistic = Callable[[Tensor, Tensor], list[float]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from synthgap import metrics
@@ -87,8 +86,6 @@ def measure_attribution(
     common = [key for key in query.classes if key in set(prompts.class_keys) & set(own.class_keys)]
     own, query, prompts = (images.select(class_keys=common) for images in (own, query, prompts))
     by_prompts, by_own = (Pair(side, query, spec) for side in (prompts, own))
-    # One order of classes for both, so that both score the same queries against the same rivals.
-    by_own.__dict__["order"] = by_prompts.order
     correct = (by_prompts.correct, by_own.correct)
     labels = by_prompts.query_labels
     found = metrics.attribution(*correct)
@@ -99,8 +96,3 @@ def measure_attribution(
         ends = by_prompts.intervals(values, labels)
         rows += by_prompts.table(f"error_{name}", getattr(found, name), getattr(by_class, name), ends)
     return rows
-
-
-def scored(correct: Tensor) -> int:
-    """Number of queries that are scored."""
-    return int((~torch.isnan(correct)).sum())

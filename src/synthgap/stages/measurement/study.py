@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from synthgap.core.records import Measurement
 from synthgap.core.specs import MeasureSpec
-from synthgap.stages.measurement.clouds import measure_clouds
+from synthgap.stages.measurement.clouds import measure_clouds, measure_spread
 from synthgap.stages.measurement.roles import at_most
 from synthgap.stages.measurement.scores import measure_attribution, measure_scores
 from synthgap.store.embeddings import EmbeddingSet
@@ -47,21 +47,28 @@ def measure_study(
     return rows
 
 
-def measure_baseline(natural: Roles, synthetic: EmbeddingSet, spec: MeasureSpec) -> list[Measurement]:
+def measure_baseline(
+    natural: EmbeddingSet, roles: Roles, synthetic: EmbeddingSet, spec: MeasureSpec
+) -> list[Measurement]:
     """Measure natural images against natural images as if they were a synthetic set of its size.
 
     Args:
-        natural: References and queries of the natural set; of the queries, as many per class as ``synthetic`` has.
+        natural: The natural set.
+        roles: Its references and queries; of the queries, as many per class as ``synthetic`` has, or all there are.
         synthetic: The set whose size counts.
         spec: Neighbours, resamples, least images per class, seed.
 
     Returns:
         The rows of `measure` with the query set's name followed by "(held out)"; none where no class has images for
-        both parts.
+        both parts. The centroid distance, for which no second part is needed, is of as many images of the whole
+        natural set as ``synthetic`` has: it grows with their number, and a half may be too few.
     """
-    reference, held_out = natural
-    query = at_most(held_out, Counter(synthetic.class_keys), spec.seed).renamed(f"{held_out.name} (held out)")
+    reference, held_out = roles
+    counts, name = Counter(synthetic.class_keys), f"{natural.name} (held out)"
+    query = at_most(held_out, counts, spec.seed).renamed(name)
     if not set(reference.class_keys) & set(query.class_keys):
         return []
+    whole = at_most(natural, counts, spec.seed).renamed(name)
     rows = [*measure_scores(reference, query, spec), *measure_clouds(reference, query, spec)]
-    return [row for row in rows if row.query == query.name]
+    other = [row for row in rows if row.query == name and row.metric != "centroid_distance"]
+    return other + measure_spread(reference, whole, spec)
