@@ -10,12 +10,16 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from synthgap import __version__
-from synthgap.console import Format, Progress, emit, figure, guarded, hint, table
+from synthgap import __version__, views
+from synthgap.console import Format, Progress, emit, guarded, hint
 from synthgap.core.errors import InputError
 from synthgap.core.specs import EncoderSpec, GenerateSpec, LabSpec, MeasureSpec, Resources
 
 Flat = Parameter(name="*")
+Output = Annotated[Format, Parameter(name="--format")]
+How = Annotated[Resources | None, Flat]
+Encoder = Annotated[EncoderSpec | None, Flat]
+Measures = Annotated[MeasureSpec | None, Flat]
 
 
 def _one_line(error: CycloptsError) -> str:
@@ -45,8 +49,8 @@ app.command(classes)
 def demo(
     *,
     out: Path = Path("runs/demo"),
-    resources: Annotated[Resources | None, Flat] = None,
-    output: Annotated[Format, Parameter(name="--format")] = "human",
+    resources: How = None,
+    output: Output = "human",
 ) -> None:
     """Run the main job on the shipped real images: how far, why, and what to change.
 
@@ -65,8 +69,8 @@ def run(
     out: Path,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", help="Override a key of the study: a.b=c.")] = (),
     print_config: bool = False,
-    resources: Annotated[Resources | None, Flat] = None,
-    output: Annotated[Format, Parameter(name="--format")] = "human",
+    resources: How = None,
+    output: Output = "human",
 ) -> None:
     """Run a study: draw its sets, compare each with the natural images, report.
 
@@ -88,7 +92,7 @@ def run(
         print(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False), end="")
         return
     summary = run_study(spec, out, resources, Progress(), _command())
-    emit(summary, output, lambda found: _summary(found, out))
+    emit(summary, output, lambda found: views.summary(found, out))
 
 
 @app.command
@@ -97,10 +101,10 @@ def compare(
     synthetic: Path,
     *,
     out: Path,
-    encoder: Annotated[EncoderSpec | None, Flat] = None,
-    measures: Annotated[MeasureSpec | None, Flat] = None,
-    resources: Annotated[Resources | None, Flat] = None,
-    output: Annotated[Format, Parameter(name="--format")] = "human",
+    encoder: Encoder = None,
+    measures: Measures = None,
+    resources: How = None,
+    output: Output = "human",
 ) -> None:
     """Compare two sets of images: how far apart they are, why, class by class, and what to change.
 
@@ -123,7 +127,7 @@ def compare(
         command=_command(),
     )
     summary = pipeline.compare(natural, synthetic, out, options)
-    emit(summary, output, lambda found: _summary(found, out))
+    emit(summary, output, lambda found: views.summary(found, out))
 
 
 @app.command
@@ -131,8 +135,8 @@ def measure(
     *,
     reference: Path,
     query: Path,
-    measures: Annotated[MeasureSpec | None, Flat] = None,
-    output: Annotated[Format, Parameter(name="--format")] = "human",
+    measures: Measures = None,
+    output: Output = "human",
 ) -> None:
     """Measure embeddings against embeddings: centroid and k-NN accuracy, similarity, distance, shift, separability.
 
@@ -146,7 +150,7 @@ def measure(
     from synthgap.pipeline import measure_files
 
     found = measure_files(reference, query, measures)
-    emit(found, output, _measures)
+    emit(found, output, views.measures)
 
 
 @app.command
@@ -157,8 +161,8 @@ def generate(
     world: Annotated[
         str, Parameter(help="World that gives the generator: lab, or a folder of `synthgap lab train`.")
     ] = "lab",
-    resources: Annotated[Resources | None, Flat] = None,
-    output: Annotated[Format, Parameter(name="--format")] = "human",
+    resources: How = None,
+    output: Output = "human",
 ) -> None:
     """Draw a synthetic set from names, synsets or a class list.
 
@@ -197,9 +201,9 @@ def embed(
     *,
     out: Path,
     prompts: bool = False,
-    encoder: Annotated[EncoderSpec | None, Flat] = None,
-    resources: Annotated[Resources | None, Flat] = None,
-    output: Annotated[Format, Parameter(name="--format")] = "human",
+    encoder: Encoder = None,
+    resources: How = None,
+    output: Output = "human",
 ) -> None:
     """Embed the images of a set, or its prompts, into an embedding folder.
 
@@ -246,7 +250,7 @@ def prompts(
     limit: int = 20,
     seed: int = 0,
     overrides: Path | None = None,
-    output: Annotated[Format, Parameter(name="--format")] = "human",
+    output: Output = "human",
 ) -> None:
     """Show the prompts of a recipe without drawing.
 
@@ -276,7 +280,7 @@ def prompts(
 
 
 @classes.command(name="show")
-def classes_show(word: str, *, output: Annotated[Format, Parameter(name="--format")] = "human") -> None:
+def classes_show(word: str, *, output: Output = "human") -> None:
     """List the senses of a word, with their WordNet ids and the shipped lists that hold them.
 
     Parameters
@@ -286,11 +290,11 @@ def classes_show(word: str, *, output: Annotated[Format, Parameter(name="--forma
     """
     from synthgap.vocabulary import show
 
-    emit(show(word), output, _senses)
+    emit(show(word), output, views.senses)
 
 
 @classes.command(name="list")
-def classes_list(name: str | None = None, *, output: Annotated[Format, Parameter(name="--format")] = "human") -> None:
+def classes_list(name: str | None = None, *, output: Output = "human") -> None:
     """List the shipped class lists, or the classes of one.
 
     Parameters
@@ -353,7 +357,7 @@ def lab_evaluate(
     world: str = "lab",
     classes: str = "cifar-10",
     per_class: int = 50,
-    output: Annotated[Format, Parameter(name="--format")] = "human",
+    output: Output = "human",
 ) -> None:
     """Evaluate a world on natural images it never saw: zero-shot, judged images at each guidance, a contact sheet.
 
@@ -373,58 +377,11 @@ def lab_evaluate(
     source = lab_images(str(images).removeprefix("lab:")) if str(images).startswith("lab:") else images
     found = evaluate_world(folder, source, out, classes=classes, per_class=per_class, report=Progress()).as_dict()
     write_json(out / "evaluation.json", found)
-    emit(found, output, _evaluation)
+    emit(found, output, views.evaluation)
 
 
 def _command() -> str:
     return shlex.join(["synthgap", *sys.argv[1:]])
-
-
-def _summary(found: dict[str, Any], out: Path) -> str:
-    flagged = [row for row in found["findings"] if row["flagged"]]
-    rows = [(row["name"], row["cause"], figure(row["severity"], 2), row["suggestion"]) for row in flagged]
-    blocks = ["\n".join(found["sentences"])]
-    if rows:
-        blocks.append(table(rows, ("class", "cause", "severity", "what to change")))
-    blocks += [f"note: {text}" for text in found["warnings"]]
-    blocks.append(f"report: {out / 'report' / 'index.html'}")
-    return "\n\n".join(blocks)
-
-
-def _measures(found: dict[str, Any]) -> str:
-    rows = []
-    for metric, value in found.items():
-        if isinstance(value, dict) and "overall" in value:
-            rows.append((metric, value["overall"]))
-        elif isinstance(value, dict):
-            rows += [(f"{metric} k={k}", item["overall"]) for k, item in value.items()]
-    lines = [
-        (name, figure(v["value"]), f"{figure(v['ci_low'])} to {figure(v['ci_high'])}", v["n"], v.get("reason", ""))
-        for name, v in rows
-    ]
-    return table(lines, ("measure", "value", "95 % interval", "n", "")) + "".join(
-        f"\nnote: {note}" for note in found["notes"]
-    )
-
-
-def _senses(rows: Sequence[dict[str, Any]]) -> str:
-    return "\n".join(
-        f"{row['wnid']}  {row['synset']:16}  {', '.join(row['lemmas'])}: {row['definition']}"
-        + (f"  [{', '.join(row['lists'])}]" if row["lists"] else "")
-        for row in rows
-    )
-
-
-def _evaluation(found: dict[str, Any]) -> str:
-    lines = [f"zero-shot with {form!r}: {value:.1%}" for form, value in found["encoder_zero_shot"].items()]
-    lines.append(f"judge on natural images: {found['judge_natural']:.1%} of {found['n_natural']}")
-    lines.append(f"centroid distance of natural images: {figure(found['natural_centroid_distance'])}")
-    header = ("guidance", "judged right", "zero-shot", "centroid distance", "n")
-    rows = [
-        (d["guidance_scale"], f"{d['told_right']:.1%}", f"{d['zero_shot']:.1%}", figure(d["centroid_distance"]), d["n"])
-        for d in found["drawings"]
-    ]
-    return "\n".join([*lines, table(rows, header), f"contact sheet: {found['contact_sheet']}"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

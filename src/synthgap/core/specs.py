@@ -107,16 +107,16 @@ class LabSpec(Spec):
     autoencoder_steps: int = Field(2000, ge=1, description="Steps of 64 images.")
     denoiser_channels: tuple[int, int] = Field((64, 128), description="Channels of the UNet's two levels.")
     text_width: int = Field(128, multiple_of=32, description="Width of the generator's text encoder.")
-    denoiser_steps: int = Field(8600, ge=1, description="Steps of 64 images.")
+    denoiser_steps: int = Field(6000, ge=1, description="Steps of 64 images.")
     num_inference_steps: int = Field(20, ge=1, description="Steps that the generator's folder asks for.")
     tower: str = Field("cs3darknet_focus_s", description="timm model of the encoder's image tower.")
     tower_size: int = Field(64, ge=32, description="Pixels of the tower's input.")
     embed_dim: int = Field(256, ge=8, description="Dimensions of the encoder's embeddings.")
-    encoder_steps: int = Field(7000, ge=1, description="Steps of 128 images.")
+    encoder_steps: int = Field(5000, ge=1, description="Steps of 128 images.")
     judge: str = Field(
         "test_resnet", description="timm model of the judge, a classifier of natural images that tells what was drawn."
     )
-    judge_steps: int = Field(7000, ge=1, description="Steps of 128 images.")
+    judge_steps: int = Field(3900, ge=1, description="Steps of 128 images.")
     seed: int = Field(0, ge=0, description="Seed of weights, batches and captions.")
 
 

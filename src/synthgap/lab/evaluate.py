@@ -141,7 +141,9 @@ def evaluate_world(
     seeds = [image_seed(SEED, entries[label].class_key, i % per_class) for i, label in enumerate(labels)]
     drawings = []
     for number, guidance in enumerate(GUIDANCES):
-        generator = load_generator(GenerateSpec(generator=str(world / "generator"), guidance_scale=guidance), resources)
+        generator = load_generator(
+            GenerateSpec(generator=str(world / "generator"), guidance_scale=guidance, dtype="bfloat16"), resources
+        )
         parts = [generator.draw(prompts[i : i + BATCH], seeds[i : i + BATCH]) for i in range(0, len(labels), BATCH)]
         drawn = np.concatenate(parts)
         drawings.append(
