@@ -297,6 +297,13 @@ def test_a_higher_guidance_is_no_remedy() -> None:
     assert found(replace(case, guidance_scale=1.5))["c000"].cause == "low-diversity"
 
 
+@pytest.mark.parametrize(("guidance", "named"), [(7.5, True), (2.5, False), (1.0, False)])
+def test_a_lower_guidance_is_only_suggested_where_it_is_lower(guidance: float, named: bool) -> None:
+    suggestion = found(replace(sweep_case(keeps=True), guidance_scale=guidance, sweep=[]))["c000"].suggestion
+    assert ("draw at guidance 2.5 instead of 7.5" in suggestion) == named
+    assert ("instead of" in suggestion) == named
+
+
 FAULTS: dict[str, Callable[[World, float, int], Vectors]] = {
     "swapped": lambda world, strength, n: np.concatenate(
         [world.draw(0, n - round(strength * n)), world.draw(5, round(strength * n))]

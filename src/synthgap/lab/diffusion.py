@@ -52,8 +52,8 @@ class Denoiser(nn.Module):
             layers_per_block=2, down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2,
             cross_attention_dim=text_width, attention_head_dim=4, norm_num_groups=32,
         )  # fmt: skip
-        # Learning with plain matrix products is twice as fast on a CPU as through the fused kernel, whose backward pass
-        # takes 43 % of a step there (measured: 138 against 64 images a second and core). Nothing of it is saved.
+        # Plain matrix products learn 1.7 times as fast on a CPU as the fused kernel, whose backward pass is slow there
+        # (benchmarks/lab_attention.py). Nothing of it is saved.
         self.unet.set_attn_processor(AttnProcessor())
 
     def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
