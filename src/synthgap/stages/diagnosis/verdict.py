@@ -221,7 +221,11 @@ def _diversify(signs: Signs, copied: bool) -> str:
     if copied:
         return "Remove the copies and draw again, a different seed for every image."
     guidance = signs.case.guidance_scale
-    lower = guidance is not None and guidance > LOW_GUIDANCE and not any(point.guidance_scale < guidance for point in signs.sweep)
+    lower = (
+        guidance is not None
+        and guidance > LOW_GUIDANCE
+        and not any(point.guidance_scale < guidance for point in signs.sweep)
+    )
     try_lower = f" or draw at guidance {LOW_GUIDANCE:g} instead of {guidance:g} and compare" if lower else ""
     if signs.case.recipe == "augmented":
         return f"Give every image a prompt with more variety: places, views, sizes{try_lower}."
