@@ -52,7 +52,7 @@ def arguments(wanted: set[str]) -> list[tuple[str, str]]:
     return [(function, name) for function, kwargs in GOOD.items() for name in kwargs if name in wanted]
 
 
-def refused(function: str, name: str, value: object, *words: str) -> None:
+def assert_refused(function: str, name: str, value: object, *words: str) -> None:
     with pytest.raises(ValueError) as caught:
         getattr(metrics, function)(**{**GOOD[function], name: value})
     message = str(caught.value)
@@ -64,7 +64,7 @@ def refused(function: str, name: str, value: object, *words: str) -> None:
 
 @pytest.mark.parametrize("function", GOOD)
 def test_the_good_call_is_good(function: str) -> None:
-    getattr(metrics, function)(**GOOD[function])
+    assert getattr(metrics, function)(**GOOD[function]) is not None
 
 
 def test_every_public_function_is_covered() -> None:
@@ -74,7 +74,7 @@ def test_every_public_function_is_covered() -> None:
 
 @pytest.mark.parametrize(("function", "name"), arguments(VECTORS))
 def test_rows_that_are_not_finite(function: str, name: str) -> None:
-    refused(function, name, BROKEN, "2 of 4 rows are not finite")
+    assert_refused(function, name, BROKEN, "2 of 4 rows are not finite")
 
 
 @pytest.mark.parametrize(("function", "name"), arguments(VECTORS))
@@ -83,61 +83,61 @@ def test_zero_vectors(function: str, name: str) -> None:
     if function in ZERO_ALLOWED:
         getattr(metrics, function)(**{**GOOD[function], name: with_zero})
     else:
-        refused(function, name, with_zero, "1 of 4 rows are zero vectors")
+        assert_refused(function, name, with_zero, "1 of 4 rows are zero vectors")
 
 
 @pytest.mark.parametrize(("function", "name"), arguments(VECTORS))
 def test_vectors_of_a_wrong_kind(function: str, name: str) -> None:
-    refused(function, name, E.long(), "torch.int64", "floating")
-    refused(function, name, E.numpy(), "ndarray", "torch.Tensor")
-    refused(function, name, torch.empty(4, 0), "(4, 0)")
+    assert_refused(function, name, E.long(), "torch.int64", "floating")
+    assert_refused(function, name, E.numpy(), "ndarray", "torch.Tensor")
+    assert_refused(function, name, torch.empty(4, 0), "(4, 0)")
     if function not in ANY_NDIM:
-        refused(function, name, E[0], "shape (2,)", "2 dimension")
+        assert_refused(function, name, E[0], "shape (2,)", "2 dimension")
 
 
 @pytest.mark.parametrize(("function", "name"), arguments({"b", "y", "query", "test"}))
 def test_vectors_of_another_width(function: str, name: str) -> None:
-    refused(function, name, torch.ones(4, 3), "3 dimensions", "expected 2")
+    assert_refused(function, name, torch.ones(4, 3), "3 dimensions", "expected 2")
 
 
 @pytest.mark.parametrize(
     ("function", "name"), arguments({"labels", "reference_labels", "query_labels", "train_labels", "a_labels"})
 )
 def test_labels(function: str, name: str) -> None:
-    refused(function, name, LABELS[:3], "3 labels for 4 rows")
-    refused(function, name, LABELS.float(), "torch.float32", "integers")
-    refused(function, name, LABELS == 0, "torch.bool", "integers")
-    refused(function, name, LABELS.unsqueeze(0), "shape (1, 4)")
-    refused(function, name, LABELS - 1, "-1 to 0")
+    assert_refused(function, name, LABELS[:3], "3 labels for 4 rows")
+    assert_refused(function, name, LABELS.float(), "torch.float32", "integers")
+    assert_refused(function, name, LABELS == 0, "torch.bool", "integers")
+    assert_refused(function, name, LABELS.unsqueeze(0), "shape (1, 4)")
+    assert_refused(function, name, LABELS - 1, "-1 to 0")
     if "num_classes" in GOOD[function]:
-        refused(function, name, LABELS + 1, "1 to 2", "[0, 2)")
+        assert_refused(function, name, LABELS + 1, "1 to 2", "[0, 2)")
 
 
 @pytest.mark.parametrize(("function", "name"), arguments({"num_classes", "resamples", "seed"}))
 @pytest.mark.parametrize("value", [-1, 1.0, True, None])
 def test_whole_numbers(function: str, name: str, value: object) -> None:
-    refused(function, name, value, repr(value), "integer")
+    assert_refused(function, name, value, repr(value), "integer")
 
 
 @pytest.mark.parametrize(("function", "name"), arguments(PER_IMAGE))
 def test_values_per_image(function: str, name: str) -> None:
-    refused(function, name, torch.tensor([1.0, torch.inf, 0.0, 1.0]), "1 of 4 values are infinite")
-    refused(function, name, LABELS, "torch.int64", "floating")
-    refused(function, name, E, "shape (4, 2)")
+    assert_refused(function, name, torch.tensor([1.0, torch.inf, 0.0, 1.0]), "1 of 4 values are infinite")
+    assert_refused(function, name, LABELS, "torch.int64", "floating")
+    assert_refused(function, name, E, "shape (4, 2)")
 
 
 @pytest.mark.parametrize("function", ["knn_predictions", "knn_accuracy"])
 @pytest.mark.parametrize("ks", [(1, 5), (0,), (), (1.0,), (True,)])
 def test_neighbours(function: str, ks: tuple[object, ...]) -> None:
-    refused(function, "ks", ks, repr(ks), "[1, 4]")
+    assert_refused(function, "ks", ks, repr(ks), "[1, 4]")
 
 
 def test_blocks_penalties_and_lengths() -> None:
-    refused("knn_predictions", "block", (0, 4), "0")
-    refused("linear_probe", "l2_grid", (1.0, 0.0), "(1.0, 0.0)")
-    refused("linear_probe", "l2_grid", ())
-    refused("attribution", "correct_own", VALUES[:3], "3 values", "expected 4")
-    refused("codiff", "y", torch.ones(3, 2), "(3, 2)", "(4, 2)")
+    assert_refused("knn_predictions", "block", (0, 4), "0")
+    assert_refused("linear_probe", "l2_grid", (1.0, 0.0), "(1.0, 0.0)")
+    assert_refused("linear_probe", "l2_grid", ())
+    assert_refused("attribution", "correct_own", VALUES[:3], "3 values", "expected 4")
+    assert_refused("codiff", "y", torch.ones(3, 2), "(3, 2)", "(4, 2)")
 
 
 def test_no_reference_at_all() -> None:
@@ -152,14 +152,14 @@ def test_no_reference_at_all() -> None:
 @pytest.mark.parametrize("function", GOOD)
 def test_arguments_stay_as_they_are(function: str) -> None:
     before = {name: value.clone() for name, value in GOOD[function].items() if isinstance(value, torch.Tensor)}
-    getattr(metrics, function)(**GOOD[function])
+    assert getattr(metrics, function)(**GOOD[function]) is not None
     assert all(torch.equal(GOOD[function][name], value) for name, value in before.items())
 
 
 @pytest.mark.parametrize("function", GOOD)
 def test_global_randomness_is_left_alone(function: str) -> None:
     state = torch.random.get_rng_state()
-    getattr(metrics, function)(**GOOD[function])
+    assert getattr(metrics, function)(**GOOD[function]) is not None
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

@@ -135,7 +135,7 @@ import sys, time
 from synthgap.vocabulary import class_list, show, wordnet
 start = time.process_time()
 wordnet.synset("n02012849"), wordnet.senses("crane")
-assert time.process_time() - start < 0.3, time.process_time() - start
+assert time.process_time() - start < 1.0, time.process_time() - start
 class_list("imagenet-1k"), show("crane")
 heavy = {"torch", "pyarrow", "numpy", "yaml", "pydantic"} & set(sys.modules)
 assert not heavy, heavy
