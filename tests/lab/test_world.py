@@ -119,6 +119,11 @@ def test_weights_are_safetensors_only(world: Path) -> None:
     assert {p.suffix for p in shipped} <= {".safetensors", ".json", ".txt"}
 
 
+def test_no_folder_of_the_training_machine_is_shipped(world: Path) -> None:
+    for path in (world / "generator").rglob("*.json"):
+        assert str(world) not in path.read_text(), path
+
+
 def test_the_same_call_changes_nothing(photographs: Path, world: Path) -> None:
     before = {p: p.read_bytes() for p in world.rglob("*.safetensors")}
     train_world(photographs, world, SPEC)

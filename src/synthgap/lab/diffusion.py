@@ -122,4 +122,8 @@ def save_generator(model: Denoiser, autoencoder: Any, tokenizer: Any, folder: Pa
     # transformers loads a model in the precision its configuration names; the plain call is to give one for all parts.
     settings = folder / "text_encoder" / "config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
+    # Nor is the folder where it was trained of any use to who opens it.
+    trained = folder / "vae" / "config.json"
+    kept = {key: value for key, value in json.loads(trained.read_text()).items() if key != "_name_or_path"}
+    trained.write_text(json.dumps(kept, indent=2) + "\n")
     (folder / "synthgap.json").write_text(json.dumps({"num_inference_steps": steps}, indent=2) + "\n")
