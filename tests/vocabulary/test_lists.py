@@ -281,3 +281,10 @@ def test_wrong_files_are_answered(tmp_path, name, content, message):
         class_list(str(tmp_path / name))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_name_too_long_for_a_file_is_no_file():
+    from synthgap.vocabulary.userlists import names_a_file
+
+    assert not names_a_file("." + "é" * 200)
+    assert not names_a_file("a.\x00b")
