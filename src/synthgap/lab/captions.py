@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthgap.core.records import ClassEntry
-from synthgap.lab.facts import FACTS, OPPOSITES, PHRASES
+from synthgap.lab.facts import FACTS, PHRASES
 
 TEMPLATES = (
     "{}", "a photo of a {}", "a photo of the {}", "a picture of a {}", "an image of a {}", "a {}", "the {}", "one {}",
@@ -89,10 +89,3 @@ def _spell(noun: str, said: list[str], rng: random.Random) -> Caption:
         text = rng.choice(TEMPLATES).format(text)
     ending = rng.choice((", ", ". ")) if after else ""
     return Caption(text + ending + ", ".join(after), tuple(FACTS.index(name) for name in said))
-
-
-def contradicts(claim: int) -> int | None:
-    """Index of the opposite of a graded fact, or None."""
-    name = FACTS[claim]
-    both = OPPOSITES | {low: high for high, low in OPPOSITES.items()} | {"typical": "unusual", "unusual": "typical"}
-    return FACTS.index(both[name]) if name in both else None
