@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from synthgap.core.errors import InputError
 from synthgap.core.specs import LabSpec
@@ -151,3 +152,21 @@ def test_standardised_latents_decode_to_the_same_pixels() -> None:
     assert torch.allclose(before, after, atol=2e-2)
     assert torch.allclose(encode_all(model, images).float(), changed.float(), atol=2e-2)
     assert torch.allclose(changed.float().std((0, 2, 3)), torch.ones(4), atol=0.02)
+
+
+def test_a_world_goes_on_from_another(photographs: Path, world: Path, tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"start": world, "denoiser_steps": 1})
+    out = train_world(photographs, tmp_path / "next", spec, "denoiser")
+    kept, learnt = "vae/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.safetensors"
+    assert (out / "generator" / kept).read_bytes() == (world / "generator" / kept).read_bytes()
+    before, after = (load_file(folder / "generator" / learnt) for folder in (world, out))
+    moved = max(float((before[name].float() - after[name].float()).abs().max()) for name in before)
+    assert 0 < moved < 0.01  # one step of learning away, where fresh weights would be far
+
+
+def test_a_world_of_other_widths_is_no_start(photographs: Path, world: Path, tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"start": world, "denoiser_channels": (32, 64)})
+    with pytest.raises(InputError, match="does not fit these settings"):
+        train_world(photographs, tmp_path / "next", spec, "denoiser")
+    with pytest.raises(InputError, match="no world to start from"):
+        train_world(photographs, tmp_path / "other", SPEC.model_copy(update={"start": tmp_path}), "denoiser")

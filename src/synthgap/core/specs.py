@@ -117,6 +117,10 @@ class LabSpec(Spec):
         "test_resnet", description="timm model of the judge, a classifier of natural images that tells what was drawn."
     )
     judge_steps: int = Field(3900, ge=1, description="Steps of 128 images.")
+    start: Path | None = Field(
+        None,
+        description="A world to go on from ('lab': the shipped one): its tokenizer and autoencoder are kept, the other parts begin with its weights.",
+    )
     seed: int = Field(0, ge=0, description="Seed of weights, batches and captions.")
 
 

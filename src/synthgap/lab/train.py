@@ -25,7 +25,9 @@ from synthgap.lab.facts import facts_of
 from synthgap.lab.judge import judge_loss, new_judge, save_judge
 from synthgap.lab.loop import Report, Schedule, train
 from synthgap.lab.photographs import Split, read_photographs
+from synthgap.lab.start import Start
 from synthgap.lab.tokenizer import train_tokenizer
+from synthgap.models import lab_path
 from synthgap.vocabulary import wordnet
 
 Part = Literal["all", "tokenizer", "autoencoder", "denoiser", "encoder", "judge"]
@@ -65,8 +67,18 @@ class World:
 
         folder = self.work / "tokenizer"
         if not (folder / "tokenizer_config.json").exists():
-            train_tokenizer(self._texts(), self.spec.vocabulary, folder)
+            if self.start is None:
+                train_tokenizer(self._texts(), self.spec.vocabulary, folder)
+            else:
+                CLIPTokenizer.from_pretrained(self.start.file("generator/tokenizer")).save_pretrained(folder)
         return CLIPTokenizer.from_pretrained(folder)
+
+    @cached_property
+    def start(self) -> Start | None:
+        """The world to go on from, if any."""
+        if self.spec.start is None:
+            return None
+        return Start(lab_path("generator").parent if str(self.spec.start) == "lab" else self.spec.start)
 
     def _texts(self) -> list[str]:
         import random
@@ -85,7 +97,9 @@ class World:
 
     def identity(self, part: str, *names: str) -> str:
         """Fingerprint of the settings that make a part (its length apart, so that a run can be made longer)."""
-        return fingerprint(part, {name: getattr(self.spec, name) for name in names}, self.spec.seed, len(self.images))
+        settings = {name: getattr(self.spec, name) for name in names}
+        begun = {} if self.start is None else {"start": self.start.digest(part)}
+        return fingerprint(part, settings | begun, self.spec.seed, len(self.images))
 
     def checkpoint(self, part: str) -> Path:
         """File that a part continues from."""
@@ -102,6 +116,8 @@ def train_autoencoder(world: World) -> Any:
     from diffusers import AutoencoderKL
 
     spec, folder = world.spec, world.work / "vae"
+    if world.start is not None:
+        return AutoencoderKL.from_pretrained(world.start.file("generator/vae"))
     if (folder / "config.json").exists():
         return AutoencoderKL.from_pretrained(folder)
     torch.manual_seed(spec.seed)
@@ -134,6 +150,8 @@ def train_denoiser(world: World) -> None:
         latent_channels=spec.latent_channels,
         latent_size=spec.image_size // 4,
     )
+    if world.start is not None:
+        world.start.begin("denoiser", model.unet, model.text_encoder)
     model.unet.to(memory_format=torch.channels_last)
     batches = DenoisingBatches(latents, world.split.pool.labels, world.facts, world.split.entries, world.tokenizer)
     identity = world.identity(
@@ -158,6 +176,8 @@ def train_encoder(world: World) -> None:
     config = encoder_config(spec.tower, len(world.tokenizer), spec.embed_dim, spec.tower_size)
     torch.manual_seed(spec.seed + 1)
     model = new_encoder(config)
+    if world.start is not None:
+        world.start.begin("encoder", model)
     batches = ContrastiveBatches(
         world.images, world.split.pool.labels, world.facts, world.split.entries, world.tokenizer
     )
@@ -180,6 +200,8 @@ def train_judge(world: World) -> None:
     spec = world.spec
     torch.manual_seed(spec.seed + 3)
     model = new_judge(spec.judge, len(world.split.entries))
+    if world.start is not None:
+        world.start.begin("judge", model)
     labels = torch.from_numpy(world.split.pool.labels)
     schedule = Schedule(spec.judge_steps, 128, 4e-3, weight_decay=0.05, average=0.999)
     weights = train(
