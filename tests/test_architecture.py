@@ -17,12 +17,27 @@ ALLOWED = {
     "metrics": set(),
     "store": {"core"},
     "models": {"core"},
+    "execution": {"core"},
     "lab": {"core", "vocabulary", "store", "models", "metrics", "prompts"},
-    "stages": {"core", "vocabulary", "prompts", "metrics", "store", "models"},
+    "stages": {"core", "vocabulary", "prompts", "metrics", "store", "models", "execution"},
     "testing": {"core", "store", "models"},
     "studies": set(),
+    "commands": {
+        "core",
+        "vocabulary",
+        "prompts",
+        "store",
+        "execution",
+        "models",
+        "stages",
+        "lab",
+        "console",
+        "pipeline",
+        "study",
+        "views",
+    },
 }
-"""Which layers each layer may import. ``pipeline`` and ``cli`` stand above all."""
+"""Which layers each layer may import. ``pipeline`` and ``cli`` stand above all, ``commands`` between the stages and ``cli``."""
 
 HEAVY = {"diffusers", "transformers", "open_clip", "timm"}
 METRICS_MAY = {"torch", "jaxtyping", "__future__", "collections", "dataclasses", "math", "typing"}

@@ -27,11 +27,20 @@ class GenerateSpec(Spec):
     )
     recipe: str = Field(
         "name",
-        description="Prompt recipe: name, hypernym, definition, multiple, multiple-different, background, disambiguated or augmented.",
+        description="Prompt recipe: name, hypernym, definition, multiple, multiple-different, background, disambiguated, augmented, template or captions; several with commas for a mixture.",
+    )
+    template: tuple[str, ...] = Field(
+        (), description="Your own prompts for the 'template' recipe, with {name}, {hypernym} and {definition}."
+    )
+    captions: Path | None = Field(
+        None, description="Prompts per class for the 'captions' recipe: YAML, JSON, CSV or Parquet."
     )
     overrides: Path | None = Field(None, description="YAML of clarified prompts for the 'disambiguated' recipe.")
     per_class: int = Field(100, ge=1, description="Images per class in the train split.")
     eval_per_class: int = Field(0, ge=0, description="Images per class in the eval split.")
+    counts_like: Path | None = Field(
+        None, description="An image set whose number of images per class and split is drawn, instead of per_class."
+    )
     seed: int = Field(0, ge=0, description="Run seed; every image's seed follows from it, the class and the index.")
     generator: str = Field("lab", description="'lab', a Hub id, or a local diffusers folder.")
     revision: str | None = Field(None, description="Revision of the generator on the Hub.")
@@ -39,14 +48,24 @@ class GenerateSpec(Spec):
     scheduler: str | None = Field(
         None, description="A diffusers scheduler class by name; the generator's own by default."
     )
-    guidance_scale: float = Field(7.5, ge=0, description="Classifier-free guidance; 1 means none.")
+    guidance_scale: float | None = Field(
+        None,
+        ge=0,
+        description="Classifier-free guidance; 1 means none. The pipeline's own by default (7.5 for Stable Diffusion).",
+    )
     num_inference_steps: int | None = Field(
-        None, ge=1, description="Denoising steps; by default 50, or what the generator's folder asks for."
+        None,
+        ge=1,
+        description="Denoising steps; the pipeline's own by default, or what the generator's folder asks for.",
     )
     height: int | None = Field(None, ge=8, description="Pixels; the generator's own by default.")
     width: int | None = Field(None, ge=8, description="Pixels; the generator's own by default.")
     negative_prompt: str = Field("", description="What to steer away from.")
     dtype: Dtype = Field("float32", description="Precision of the generator.")
+    safety_checker: bool = Field(
+        True,
+        description="Score and flag images with the generator's safety checker, where it has one; none is blackened.",
+    )
     image_format: Literal["jpeg", "png"] = Field(
         "jpeg",
         description="File format of the images; natural images are mostly JPEG, and a gap should not be compression.",
@@ -88,8 +107,14 @@ class Resources(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; the best there is by default.")
-    batch_size: int = Field(64, ge=1, description="Images per forward pass.")
+    batch_size: int = Field(
+        64, ge=1, description="Images per forward pass; halved where the device has no memory for it."
+    )
     workers: int = Field(2, ge=1, description="Threads that decode and write images.")
+    compile: bool = Field(
+        False,
+        description="Compile the generator's denoiser and decoder (torch.compile): minutes at the start, worth it on a GPU for thousands of images.",
+    )
 
 
 class LabSpec(Spec):

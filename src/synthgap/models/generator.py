@@ -54,11 +54,11 @@ class Generator:
         self.name = source.name
         self.revision = source.revision
         self.fingerprint = source.fingerprint
-        self.guidance_scale = spec.guidance_scale
+        self.guidance_scale = 7.5 if spec.guidance_scale is None else spec.guidance_scale
         self.num_inference_steps = spec.num_inference_steps or _hinted_steps(source.folder)
         self.scheduler = type(pipeline.scheduler).__name__
         self.height, self.width = _image_size(pipeline, spec)
-        self._cache = _prompt_cache(pipeline, spec)
+        self._cache = _prompt_cache(pipeline, spec.negative_prompt, self.guidance_scale)
         self._accepted = frozenset(inspect.signature(pipeline.__call__).parameters)
         if self._negative_prompt and "negative_prompt" not in self._accepted:
             raise InputError(f"{type(pipeline).__name__} takes no negative_prompt; leave it empty")
@@ -199,12 +199,12 @@ def _is_stable_diffusion(pipeline: Any) -> bool:
     return isinstance(pipeline, (StableDiffusionPipeline, StableDiffusionXLPipeline))
 
 
-def _prompt_cache(pipeline: Any, spec: GenerateSpec) -> PromptCache | None:
+def _prompt_cache(pipeline: Any, negative_prompt: str, guidance_scale: float) -> PromptCache | None:
     if not _is_stable_diffusion(pipeline):
         return None
     # As the pipelines themselves decide it.
-    guided = spec.guidance_scale > 1 and pipeline.unet.config.time_cond_proj_dim is None
-    return PromptCache(pipeline, spec.negative_prompt, guided)
+    guided = guidance_scale > 1 and pipeline.unet.config.time_cond_proj_dim is None
+    return PromptCache(pipeline, negative_prompt, guided)
 
 
 def _image_size(pipeline: Any, spec: GenerateSpec) -> tuple[int | None, int | None]:

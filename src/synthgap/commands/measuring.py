@@ -1,0 +1,99 @@
+"""Embedding and measuring what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from synthgap import views
+from synthgap.commands.options import Encoder, How, Measures, Output, command_line
+from synthgap.console import Progress, emit
+from synthgap.core.specs import EncoderSpec, MeasureSpec, Resources
+
+
+def compare(
+    natural: Path,
+    synthetic: Path,
+    *,
+    out: Path,
+    encoder: Encoder = None,
+    measures: Measures = None,
+    resources: How = None,
+    output: Output = "human",
+) -> None:
+    """Compare two sets of images: how far apart they are, why, class by class, and what to change.
+
+    Parameters
+    ----------
+    natural: Path
+        Class-per-folder image folder, set folder, Parquet with Hugging Face features, or .npz embeddings.
+    synthetic: Path
+        The same.
+    out: Path
+        Folder for summary.json, measurements.parquet, findings.parquet and report/index.html.
+    """
+    from synthgap import pipeline
+
+    options = pipeline.CompareOptions(
+        encoder=encoder or EncoderSpec(),
+        measure=measures or MeasureSpec(),
+        resources=resources or Resources(),
+        progress=Progress(),
+        command=command_line(),
+    )
+    summary = pipeline.compare(natural, synthetic, out, options)
+    emit(summary, output, lambda found: views.summary(found, out))
+
+
+def measure(
+    *,
+    reference: Path,
+    query: Path,
+    measures: Measures = None,
+    output: Output = "human",
+) -> None:
+    """Measure embeddings against embeddings: centroid and k-NN accuracy, similarity, distance, shift, separability.
+
+    Parameters
+    ----------
+    reference: Path
+        Embedding folder or .npz (embeddings n x d, labels n, optional class_names, modality).
+    query: Path
+        The same.
+    """
+    from synthgap.pipeline import measure_files
+
+    found = measure_files(reference, query, measures)
+    emit(found, output, views.measures)
+
+
+def embed(
+    images: Path,
+    *,
+    out: Path,
+    prompts: bool = False,
+    encoder: Encoder = None,
+    resources: How = None,
+    output: Output = "human",
+) -> None:
+    """Embed the images of a set, or its prompts, into an embedding folder.
+
+    Parameters
+    ----------
+    images: Path
+        Image folder, set folder or Parquet.
+    out: Path
+        Embedding folder; the same command continues.
+    prompts: bool
+        Embed the set's prompts instead of its images.
+    """
+    from synthgap.stages.embedding import embed_images, embed_prompts
+    from synthgap.store.embeddings import load_embeddings
+
+    action: Any = embed_prompts if prompts else embed_images
+    action(images, encoder or EncoderSpec(), out, resources, Progress())
+    found = load_embeddings(out)
+    result = {"out": str(out), "rows": len(found), "dim": int(found.embeddings.shape[1]), "skipped": len(found.skipped)}
+    emit(
+        result, output, lambda r: f"{r['rows']} embeddings of {r['dim']} numbers in {r['out']}, {r['skipped']} skipped"
+    )

@@ -1,0 +1,1 @@
+"""One function over many shards: local processes, launcher ranks, Ray. Imports only ``core``."""
