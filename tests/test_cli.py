@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +76,63 @@ def test_prompts_without_drawing(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["prompt"] for row in json.loads(out)] == ["papillon, toy spaniel"]
 
 
+def shown_prompts(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    code, out, _ = run(capsys, "prompts", *arguments, "--format", "json")
+    assert code == 0
+    return list(json.loads(out))
+
+
+def test_prompts_of_all_scenes_keep_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = shown_prompts(capsys, "--classes", "n02086910", "--recipe", "background", "--limit", "365")
+    assert len({row["prompt"] for row in rows}) == len(rows) == 365
+    assert rows[0] == {
+        "class_key": "n02086910",
+        "index": 0,
+        "prompt": "papillon, toy spaniel inside airfield",
+        "recipe": "background",
+    }
+
+
+def test_prompts_take_what_generate_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("class,prompt\ncrane,a wading crane\n")
+    (tmp_path / "over.yaml").write_text(
+        "version: 1\noverrides:\n  - {class: n02012849, old: crane, new: a grey crane}\n"
+    )
+    files = ["--captions", str(tmp_path / "mine.csv"), "--overrides", str(tmp_path / "over.yaml")]
+    mixture = ["--recipe", "template,captions,disambiguated", "--template", "a {first}", "--template", "the {first}"]
+    rows = shown_prompts(capsys, "--classes", "crane.n.05", *mixture, *files)
+    assert [(row["recipe"], row["prompt"]) for row in rows] == [
+        ("template", "a crane"),
+        ("captions", "a wading crane"),
+        ("disambiguated", "a grey crane"),
+        ("template", "the crane"),
+        ("captions", "a wading crane"),
+        ("disambiguated", "a grey crane"),
+    ]
+    one, other = (
+        shown_prompts(capsys, "--classes", "crane.n.05", "--recipe", "augmented", "--seed", seed) for seed in "78"
+    )
+    assert len(one) == len(other) == 20
+    assert one != other
+
+
+def test_prompts_of_a_preset_and_what_goes_before_it(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = shown_prompts(capsys, "--preset", "s-100-all-six-10x", "--limit", "6")
+    assert len(rows) == 600
+    assert [row["recipe"] for row in rows[:6]][::5] == ["name", "background"]
+    (row,) = shown_prompts(capsys, "--preset", "s-100-all-six-10x", "--classes", "n02012849", "--recipe", "hypernym")
+    assert row["prompt"] == "crane, wading bird"
+
+
+def test_prompts_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "prompts", "--classes", "n02012849", "--recipe", "name,hypernym", "--template", "x")
+    assert code == 0
+    assert out == "n02012849  name      crane\nn02012849  hypernym  crane, wading bird\n"
+    assert err == "note: 'template' has no effect on the recipe 'name,hypernym'; only 'template' use it\n"
+    code, out, _ = run(capsys, "prompts", "--classes", "n02012849", "--recipe", "template", "--template", "a\n{name}")
+    assert out == "n02012849  a crane\n"
+
+
 def test_an_ambiguous_name_is_noted_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "prompts", "--classes", "crane")
     assert code == 0
@@ -102,6 +160,13 @@ def test_an_ambiguous_name_is_noted_on_stderr(capsys: pytest.CaptureFixture[str]
         (["lab", "train", "/nowhere", "--out", "x"], "/nowhere"),
         (["lab", "evaluate", "lab:naturel", "--out", "x"], "did you mean 'natural'"),
         (["demonstrate"], "demonstrate"),
+        (["prompts", "--recipe", "name,hypernim"], "did you mean 'hypernym'"),
+        (["prompts", "--recipe", "template"], "--template"),
+        (["prompts", "--recipe", "template", "--template", "a {nmae}"], "did you mean '{name}'"),
+        (["prompts", "--recipe", "captions", "--captions", "/nowhere.csv"], "/nowhere.csv"),
+        (["prompts", "--preset", "m-sinset"], "did you mean 'm-synset'"),
+        (["prompts", "--limit", "0"], "--limit"),
+        (["prompts", "--seed", "-1"], "seed"),
     ],
 )
 def test_wrong_input_is_one_line(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from synthgap import __version__
-from synthgap.commands import making, measuring, studies, words, worlds
+from synthgap.commands import making, measuring, sharing, studies, words, worlds
 from synthgap.console import guarded
 from synthgap.core.errors import InputError
 
@@ -42,6 +42,10 @@ for command in (
     measuring.compare,
     measuring.measure,
     making.generate,
+    making.presets,
+    making.status,
+    sharing.export,
+    sharing.push,
     measuring.embed,
     studies.report,
     words.prompts,

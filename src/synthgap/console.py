@@ -56,6 +56,32 @@ def _is_number(text: str) -> bool:
     return (bool(text) and (text[0].isdigit() or text[0] in "-–.+")) or text in ("", "nan")
 
 
+def duration(seconds: float) -> str:
+    """Write seconds as people do.
+
+    >>> duration(0.4), duration(75), duration(7260), duration(400_000)
+    ('0 s', '1 min 15 s', '2 h 1 min', '4 d 15 h')
+    """
+    whole = round(seconds)
+    for name, unit, rest_name, rest in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= unit:
+            return f"{whole // unit} {name} {whole % unit // rest} {rest_name}"
+    return f"{whole} s"
+
+
+def size(count: float) -> str:
+    """Write bytes as people do, in powers of 1024.
+
+    >>> size(900), size(250_000), size(3e9)
+    ('900 B', '244.1 KiB', '2.8 GiB')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024 or unit == "TiB":
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError("unreachable")
+
+
 def figure(value: float | None, digits: int = 3) -> str:
     """Write a number with sensible digits; an undefined one is a dash.
 

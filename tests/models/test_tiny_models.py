@@ -9,12 +9,13 @@ import diffusers
 import open_clip
 import pytest
 import torch
-from transformers import CLIPModel
+from transformers import CLIPModel, T5TokenizerFast
 
 from synthgap import testing
 from synthgap.core.fingerprint import folder_fingerprint
+from synthgap.testing.tokens import tiny_t5_tokenizer
 
-WRITERS = [testing.tiny_generator, testing.tiny_clip, testing.tiny_open_clip]
+WRITERS = [getattr(testing, name) for name in testing.__all__]
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -42,3 +43,12 @@ def test_the_tokenizer_can_write_anything(tiny_generator: Path) -> None:
     ids = tokenizer(text).input_ids
     assert (ids[0], ids[-1]) == (512, 513) and max(ids[1:-1]) < 512
     assert tokenizer.decode(ids[1:-1]).replace(" ", "") == text.replace(" ", "")
+
+
+def test_the_t5_tokenizer_writes_ascii_and_ends_with_its_mark(tmp_path: Path) -> None:
+    tiny_t5_tokenizer(tmp_path)
+    tokenizer = T5TokenizerFast.from_pretrained(str(tmp_path))
+    ids = tokenizer("a small, red crane!").input_ids
+    assert ids[-1] == 1 and 2 not in ids and len(ids) == 1 + len("▁a▁small,▁red▁crane!")
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "a small, red crane!"
+    assert tokenizer("鶴").input_ids[1:] == [2, 1]

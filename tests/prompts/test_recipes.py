@@ -1,4 +1,4 @@
-"""Prompts: letter for letter what the papers print, and the same for the same arguments."""
+"""Recipes: the same prompt for the same arguments, and as many prompts as a recipe says it has."""
 
 import subprocess
 import sys
@@ -6,59 +6,21 @@ import sys
 import pytest
 
 from synthgap.core.errors import InputError
-from synthgap.core.records import ClassEntry, Prompt
+from synthgap.core.records import ClassEntry
 from synthgap.core.seeds import EVAL_INDEX
-from synthgap.prompts import RECIPES, list_prompts, make_prompt
-from synthgap.vocabulary import class_list, synset
+from synthgap.prompts import MIXTURES, RECIPES, Material, find_recipes, make_prompt
+from synthgap.vocabulary import synset
 
 PAPILLON = synset("n02086910")
 WIDGET = ClassEntry("my_widget", "my widget", ("my widget",))
-PAPILLON_DEFINITION = "small slender toy spaniel with erect ears and a black-spotted brown to white coat"
-
-
-@pytest.mark.parametrize(
-    ("recipe", "wnid", "prompt"),
-    [
-        # S 4.1, Fig. 15 and the slides
-        ("name", "n02086910", "papillon"),
-        ("name", "n03947888", "pirate, pirate ship"),
-        ("name", "n01558993", "robin, American robin, Turdus migratorius"),
-        # S 4.2 and C.1
-        ("hypernym", "n02086910", "papillon, toy spaniel"),
-        ("definition", "n02086910", f"papillon, {PAPILLON_DEFINITION}"),
-        ("hypernym", "n03947888", "pirate, pirate ship, ship"),
-        ("definition", "n03947888", "pirate, pirate ship, a ship that is manned by pirates"),
-        ("hypernym", "n02086240", "Shih-Tzu, toy dog"),
-        ("hypernym", "n02859443", "boathouse, shed"),
-        # both parents of a synset with two
-        ("hypernym", "n02084071", "dog, domestic dog, Canis familiaris, canine, domestic animal"),
-        # S 4.3
-        ("multiple", "n02086910", "a photo of multiple papillon, toy spaniel"),
-        ("multiple-different", "n02086910", "a photo of multiple different papillon, toy spaniel"),
-        ("background", "n02086910", "papillon, toy spaniel inside airfield"),
-        # M Fig. 5
-        ("name", "n02012849", "crane"),
-        ("disambiguated", "n02012849", "a crane bird"),
-        ("disambiguated", "n01580077", "a bird of type jay"),
-        ("disambiguated", "n02895154", "breastplate"),
-        ("disambiguated", "n03786901", "mortar and pestle"),
-        # a class that nobody clarified
-        ("disambiguated", "n03126707", "crane"),
-    ],
-)
-def test_printed_prompts(recipe, wnid, prompt):
-    assert make_prompt(recipe, synset(wnid), 0, 0) == prompt
-
-
-def test_sarong_reads_as_the_paper_quotes_it():
-    quoted = "a loose skirt consisting of brightly colored fabric wrapped around the body; worn by both women and men in the South Pacific"
-    assert make_prompt("definition", synset("n04136333"), 0, 0) == f"sarong, {quoted}"
+OWN = {"template", "captions"}
+"""Recipes that need something of the user's."""
 
 
 def test_backgrounds_take_all_scenes_in_turn():
     prompts = [make_prompt("background", PAPILLON, index, 3) for index in range(730)]
     assert len(set(prompts)) == 365
-    assert prompts[:365] == prompts[365:]
+    assert all(first == again for first, again in zip(prompts[:365], prompts[365:], strict=True))
     assert prompts[8] == "papillon, toy spaniel inside outdoor apartment building"
 
 
@@ -85,13 +47,53 @@ def test_augmented_takes_the_clarified_name_without_its_article():
     assert " a cappella band, " in make_prompt("augmented", band, 0, 0)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", sorted(set(RECIPES) - OWN))
 def test_a_recipe_has_as_many_prompts_as_it_says_and_repeats_them(recipe):
-    count = RECIPES[recipe].count()
+    count = RECIPES[recipe].count(PAPILLON, Material())
     few = {make_prompt(recipe, PAPILLON, index, 7) for index in range(min(count, 400))}
     assert len(few) == min(count, 400)
     assert make_prompt(recipe, PAPILLON, 11 % count, 7) == make_prompt(recipe, PAPILLON, count + 11 % count, 7)
-    assert make_prompt(recipe, PAPILLON, EVAL_INDEX, 7) == make_prompt(recipe, PAPILLON, EVAL_INDEX, 7)
+    # the first eval image is the last of the train images' round
+    assert make_prompt(recipe, PAPILLON, EVAL_INDEX, 7) == make_prompt(recipe, PAPILLON, count - 1, 7)
+
+
+def test_eval_images_take_the_scenes_from_the_last_one_back():
+    for position in range(365):
+        first = make_prompt("background", PAPILLON, 364 - position, 0)
+        assert make_prompt("background", PAPILLON, EVAL_INDEX + position, 0) == first
+
+
+@pytest.mark.parametrize("recipe", sorted(OWN))
+def test_a_recipe_of_the_users_says_what_it_needs(recipe):
+    with pytest.raises(InputError, match=f"the recipe '{recipe}' needs .* --{recipe} "):
+        make_prompt(recipe, PAPILLON, 0, 0)
+    with pytest.raises(InputError, match=f"the recipe '{recipe}' needs"):
+        RECIPES[recipe].count(PAPILLON, Material())
+    with pytest.raises(InputError, match=f"the recipe '{recipe}' needs"):
+        RECIPES[recipe].basis(PAPILLON, Material())
+
+
+def test_mixtures():
+    six = ("name", "hypernym", "definition", "multiple", "multiple-different", "background")
+    assert MIXTURES["all-six"] == six
+    assert tuple(recipe.name for recipe in find_recipes("all-six")) == six
+    assert [recipe.name for recipe in find_recipes(" augmented,all-six ,template")] == ["augmented", *six, "template"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("name,hypernim", "unknown prompt recipe 'hypernim'; did you mean 'hypernym'"),
+        ("all-sixx", "did you mean 'all-six'"),
+        ("name,,background", "unknown prompt recipe ''; the recipes are name"),
+        ("name,", "unknown prompt recipe ''"),
+        ("background,all-six", "the recipe 'background' is named twice in 'background,all-six'; name each once"),
+    ],
+)
+def test_a_wrong_mixture_is_answered(wrong, message):
+    with pytest.raises(InputError, match=message) as error:
+        find_recipes(wrong)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -102,26 +104,6 @@ def test_an_unknown_recipe_is_answered(wrong, message):
     with pytest.raises(InputError, match=message) as error:
         make_prompt(wrong, PAPILLON, 0, 0)
     assert len(str(error.value)) < 250
-    with pytest.raises(InputError, match=message):
-        list_prompts([PAPILLON], wrong, 3, 0)
-
-
-def test_lists_of_prompts_hold_each_prompt_once():
-    entries = class_list("crane.n.05,papillon.n.01")
-    assert list_prompts(entries, "hypernym", 10, 0) == [
-        Prompt("n02012849", 0, "crane, wading bird", "hypernym"),
-        Prompt("n02086910", 0, "papillon, toy spaniel", "hypernym"),
-    ]
-    backgrounds = list_prompts(entries, "background", 365, 0)
-    assert len({prompt.text for prompt in backgrounds}) == len(backgrounds) == 730
-    some = list_prompts(entries, "augmented", 4, 5)
-    assert [(prompt.class_key, prompt.index) for prompt in some[2:6]] == [
-        ("n02012849", 2),
-        ("n02012849", 3),
-        ("n02086910", 0),
-        ("n02086910", 1),
-    ]
-    assert some[1].text == make_prompt("augmented", entries[0], 1, 5)
 
 
 def test_prompts_do_not_depend_on_the_process():

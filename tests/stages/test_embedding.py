@@ -20,8 +20,10 @@ from PIL import Image
 from synthgap.core.errors import FingerprintError, InputError, Interrupted, RunError
 from synthgap.core.specs import EncoderSpec, GenerateSpec, Resources
 from synthgap.models.encoder import Encoder, load_encoder
-from synthgap.stages import embedding
-from synthgap.stages.embedding import embed_images, embed_prompts, prefetch
+from synthgap.stages.embedding import embed_images, embed_prompts
+from synthgap.stages.embedding import folder as embedding_folder
+from synthgap.stages.embedding import images as embedding
+from synthgap.stages.embedding.images import prefetch
 from synthgap.stages.generation import plan_set
 from synthgap.store.embeddings import load_embeddings
 from synthgap.store.images import decode_image
@@ -153,7 +155,7 @@ def test_what_is_finished_is_not_embedded_again(
     told: list[int] = []
     embed_images(photographs, spec, out, RESOURCES, lambda done, *_: told.append(done))
     assert contents(out) == before and told[0] == 5
-    monkeypatch.setattr(embedding, "load_encoder", lambda *_: pytest.fail("nothing is left to embed"))
+    monkeypatch.setattr(embedding_folder, "load_encoder", lambda *_: pytest.fail("nothing is left to embed"))
     embed_images(photographs, spec, out, RESOURCES, lambda done, *_: told.append(done))
     assert contents(out) == before and told[-1] == 10
 
@@ -189,7 +191,8 @@ RUN = """
 import sys
 from pathlib import Path
 from synthgap.core.specs import EncoderSpec, Resources
-from synthgap.stages import embedding
+from synthgap.stages.embedding import folder as embedding_folder
+from synthgap.stages.embedding import images as embedding
 embedding.SHARD_ROWS = 20
 embedding.embed_images(
     Path(sys.argv[2]), EncoderSpec.model_validate_json(sys.argv[1]), Path(sys.argv[3]),
@@ -224,7 +227,7 @@ def planned_set(folder: Path, recipe: str) -> Path:
     """A set of which only the plan is written: prompts need no images."""
     plan = plan_set(GenerateSpec(classes="cat,dog", recipe=recipe, per_class=6, eval_per_class=2))
     manifest = Manifest(kind="image-set", fingerprint=recipe, spec={}, classes=plan.class_names)
-    ImageSet(folder, manifest).write_plan(plan.images())
+    ImageSet(folder, manifest).write_plan(plan)
     return folder
 
 

@@ -20,13 +20,13 @@ import pytest
 import torch
 from PIL import Image
 
-from synthgap.core.errors import FingerprintError, InputError, Interrupted, RunError
+from synthgap.core.errors import FingerprintError, GeneratorMemoryError, InputError, Interrupted, RunError
 from synthgap.core.specs import GenerateSpec, Resources
-from synthgap.models.generator import Drawn, Generator, load_generator
-from synthgap.stages.generation import drawing, plan_set
-from synthgap.stages.generation.drawing import even_batches, generate
+from synthgap.models.generator import Drawn, Generator, PipelineGenerator, load_generator
+from synthgap.stages.generation import estimate, generate, plan_set, worker
 from synthgap.store.sets import ImageSet
 from synthgap.store.sources import open_images
+from synthgap.store.status import status
 
 RESOURCES = Resources(device="cpu", batch_size=4, workers=2)
 
@@ -66,7 +66,7 @@ def test_every_column_of_every_row(spec: GenerateSpec, tmp_path: Path) -> None:
     spec = spec.model_copy(update={"image_format": "png", "recipe": "hypernym", "guidance_scale": 2.5})
     told: list[tuple[int, int]] = []
     out = generate(spec, tmp_path / "set", RESOURCES, lambda done, total, _: told.append((done, total)))
-    table, plan = rows(out), list(plan_set(spec).images())
+    table, plan = rows(out), list(plan_set(spec))
     assert [row["image_key"] for row in table] == [image.image_key for image in plan]
     assert told[0] == (0, 14) and told[-1] == (14, 14) and sorted(told) == told
     generator = load_generator(spec)
@@ -111,7 +111,7 @@ def test_two_folders_hold_the_same_bytes(spec: GenerateSpec, tmp_path: Path) -> 
 def test_a_finished_set_is_not_drawn_again(spec: GenerateSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = generate(spec, tmp_path / "set", RESOURCES)
     before = contents(out)
-    monkeypatch.setattr(drawing, "load_generator", lambda *_: pytest.fail("nothing is left to draw"))
+    monkeypatch.setattr(worker, "load_generator", lambda *_: pytest.fail("nothing is left to draw"))
     told: list[tuple[int, int]] = []
     generate(spec, out, RESOURCES, lambda done, total, _: told.append((done, total)))
     assert contents(out) == before and told == [(14, 14)]
@@ -149,11 +149,157 @@ def test_nothing_is_written_for_input_that_cannot_work(spec: GenerateSpec, tmp_p
     assert not (tmp_path / "set").exists()
 
 
-@pytest.mark.parametrize(("rows", "size", "expected"), [(80, 64, [40, 40]), (5, 4, [2, 3]), (4, 4, [4]), (0, 4, [])])
-def test_batches_are_even(rows: int, size: int, expected: list[int]) -> None:
-    batches = list(even_batches(range(rows), size))  # type: ignore[arg-type]
-    assert [len(batch) for batch in batches] == expected
-    assert [item for batch in batches for item in batch] == list(range(rows))
+# What an image depends on
+
+
+def images(folder: Path) -> dict[str, bytes]:
+    return {row["image_key"]: row["image"]["bytes"] for row in rows(folder)}
+
+
+def test_an_image_is_the_same_bytes_whatever_is_drawn_beside_it(spec: GenerateSpec, tmp_path: Path) -> None:
+    """With the same batch size: other classes, another order, other shards, fewer images."""
+    whole = images(generate(spec, tmp_path / "whole", RESOURCES))
+    others = {
+        "order": {"classes": "dog,frog,cat"},
+        "shards": {"shard_size": 100},
+        "fewer": {"per_class": 2, "eval_per_class": 0},
+        "alone": {"classes": "dog", "per_class": 1},
+    }
+    for name, changes in others.items():
+        found = images(generate(spec.model_copy(update=changes), tmp_path / name, RESOURCES))
+        shared = found.keys() & whole.keys()
+        assert len(shared) >= 1 and all(found[key] == whole[key] for key in shared), name
+
+
+def test_another_batch_size_changes_an_image_by_rounding_only(spec: GenerateSpec, tmp_path: Path) -> None:
+    spec = spec.model_copy(update={"image_format": "png"})
+    one, other = (
+        generate(spec, tmp_path / str(size), RESOURCES.model_copy(update={"batch_size": size})) for size in (3, 5)
+    )
+    for row, same in zip(rows(one), rows(other), strict=True):
+        assert np.abs(pixels(row).astype(int) - pixels(same)).max() <= 1
+
+
+def test_every_batch_has_the_same_shape(spec: GenerateSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, sizes = PipelineGenerator.sample, []
+
+    def sample(self: Generator, prompts: list[str], seeds: list[int], **options: Any) -> Drawn:
+        sizes.append(len(seeds))
+        return original(self, prompts, seeds, **options)
+
+    monkeypatch.setattr(PipelineGenerator, "sample", sample)
+    generate(spec, tmp_path / "set", RESOURCES)
+    assert sizes == [4, 4, 4, 4]  # 14 images: batches are filled across shards, and the last one is filled up
+
+
+def test_a_grown_set_holds_the_images_of_a_larger_one(
+    spec: GenerateSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = generate(spec, tmp_path / "set", RESOURCES)
+    before = contents(out)
+    drawn: list[tuple[int, int]] = []
+    larger = spec.model_copy(update={"per_class": 8, "classes": "frog,cat,dog"})
+    generate(larger, out, RESOURCES, lambda done, total, _: drawn.append((done, total)))
+    assert drawn[0] == (14, 30) and drawn[-1] == (30, 30)
+    after = contents(out)
+    assert all(after[name] == data for name, data in before.items() if name.startswith(("data/", "done/")))
+    assert images(out) == images(generate(larger, tmp_path / "larger", RESOURCES))
+    assert list(open_images(out).classes.values()) == ["cat", "dog", "frog"]  # labels of what was there stay
+    with pytest.raises(FingerprintError, match="8 train images of 'cat' are there and 7 are asked for"):
+        generate(larger.model_copy(update={"per_class": 7}), out, RESOURCES)
+    with pytest.raises(FingerprintError, match="are there and 0 are asked for"):
+        generate(larger.model_copy(update={"classes": "cat,dog"}), out, RESOURCES)
+
+
+OVERRIDES = """version: 1
+overrides:
+  - {class: cat, old: "cat, true cat", new: "%s"}
+"""
+
+
+def test_a_clarified_prompt_redraws_its_class_alone_and_can_be_undone(spec: GenerateSpec, tmp_path: Path) -> None:
+    path = tmp_path / "clear.yaml"
+    path.write_text(OVERRIDES.replace("class: cat", "class: cat.n.01") % "a cat")
+    spec = spec.model_copy(update={"recipe": "disambiguated", "overrides": path})
+    out = generate(spec, tmp_path / "set", RESOURCES)
+    first = contents(out)
+    path.write_text(path.read_text().replace("a cat", "a tabby cat"))
+    drawn: list[int] = []
+    generate(spec, out, RESOURCES, lambda done, *_: drawn.append(done))
+    assert drawn[0] == 7 and drawn[-1] == 14  # the dogs stay
+    assert {row["prompt"] for row in rows(out) if row["class_key"].startswith("n02121620")} == {"a tabby cat"}
+    assert [row["seed"] for row in rows(out)] == [
+        row["seed"] for row in rows(generate(spec, tmp_path / "fresh", RESOURCES))
+    ]
+    path.write_text(path.read_text().replace("a tabby cat", "a cat"))
+    told: list[int] = []
+    generate(spec, out, RESOURCES, lambda done, *_: told.append(done))
+    again = contents(out)
+    assert told == [14]  # nothing was drawn: the old shards came back
+    assert all(again[name] == data for name, data in first.items())
+
+
+def test_two_processes_draw_the_same_set(spec: GenerateSpec, tmp_path: Path) -> None:
+    spec = spec.model_copy(update={"per_class": 300, "eval_per_class": 0, "shard_size": 250, "num_inference_steps": 1})
+    here = generate(spec, tmp_path / "here", RESOURCES.model_copy(update={"batch_size": 50}))
+    two = RESOURCES.model_copy(update={"batch_size": 50, "device": "cpu,cpu"})
+    assert contents(generate(spec, tmp_path / "two", two)) == contents(here)
+
+
+def test_ranks_draw_the_same_set(spec: GenerateSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = generate(spec, tmp_path / "here", RESOURCES)
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        out = generate(spec, tmp_path / "ranks", RESOURCES)
+        assert ImageSet(out).is_finished() == (rank == 1)
+    assert contents(out) == contents(here)
+
+
+def test_without_memory_the_batch_is_halved(
+    spec: GenerateSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    original, sizes = PipelineGenerator.sample, []
+
+    def sample(self: Generator, prompts: list[str], seeds: list[int], **options: Any) -> Drawn:
+        sizes.append(len(seeds))
+        if len(seeds) > 2:
+            raise GeneratorMemoryError("CUDA out of memory")
+        return original(self, prompts, seeds, **options)
+
+    monkeypatch.setattr(PipelineGenerator, "sample", sample)
+    out = generate(spec, tmp_path / "set", RESOURCES.model_copy(update={"batch_size": 8}))
+    assert sizes[:3] == [8, 4, 2] and set(sizes[2:]) == {2}
+    assert [row["status"] for row in rows(out)] == ["ok"] * 14
+    assert "no memory for 8 images at a time; going on with 4" in caplog.text
+    monkeypatch.setattr(PipelineGenerator, "sample", lambda *_, **__: (_ for _ in ()).throw(GeneratorMemoryError("none left")))
+    with pytest.raises(RunError, match="none left; one image at a time is the least"):
+        generate(spec, tmp_path / "other", RESOURCES)
+
+
+def test_an_estimate_counts_and_writes_nothing(spec: GenerateSpec, tmp_path: Path) -> None:
+    found = estimate(spec, tmp_path / "set", RESOURCES)
+    assert (found.images, found.images_there, found.classes, found.prompts) == (14, 0, 2, 2)
+    assert found.images_by_split == {"train": 10, "eval": 4} and found.settings["guidance_scale"] == 7.5
+    assert found.seconds is not None and found.seconds == pytest.approx(14 * (found.seconds_per_image or 0))
+    assert found.bytes_per_image is not None and found.bytes_per_image > 100
+    assert not (tmp_path / "set").exists()
+    generate(spec, tmp_path / "set", RESOURCES)
+    more = estimate(spec.model_copy(update={"per_class": 6}), tmp_path / "set", RESOURCES, trial=False)
+    assert (more.images, more.images_there, more.seconds) == (16, 14, None)
+
+
+def test_status_reads_what_is_there(spec: GenerateSpec, tmp_path: Path) -> None:
+    out = generate(spec, tmp_path / "run" / "sets" / "one", RESOURCES)
+    (found,) = status(tmp_path / "run")
+    assert found.finished and (found.rows, found.rows_done, found.failed, found.flagged) == (14, 14, 0, None)
+    assert found.bytes == sum(path.stat().st_size for path in out.glob("data/**/*.parquet"))
+    lost = min(out.glob("done/train/*-00001.json"))
+    lost.unlink()
+    (found,) = status(out)
+    assert not found.finished and (found.rows_done, found.shards - found.shards_done) == (12, 1)
+    with pytest.raises(InputError, match="holds no set and no embeddings"):
+        status(tmp_path / "nowhere")
 
 
 # What goes wrong on the way
@@ -165,7 +311,7 @@ Sample = Callable[..., Drawn]
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[int], bool]], None]]:
     """Makes the generator fail whenever a seed that the test chooses is in the batch."""
-    original: Sample = Generator.sample
+    original: Sample = PipelineGenerator.sample
 
     def install(is_bad: Callable[[int], bool]) -> None:
         def sample(self: Generator, prompts: list[str], seeds: list[int], **options: Any) -> Drawn:
@@ -173,7 +319,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[int
                 raise RuntimeError("CUDA error:\n out of luck")
             return original(self, prompts, seeds, **options)
 
-        monkeypatch.setattr(Generator, "sample", sample)
+        monkeypatch.setattr(PipelineGenerator, "sample", sample)
 
     yield install
 
@@ -200,7 +346,7 @@ def test_a_failed_image_is_a_row_and_is_tried_again(
 def test_nan_is_a_failed_row_and_its_neighbours_are_not_drawn_again(
     spec: GenerateSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original: Sample = Generator.sample
+    original: Sample = PipelineGenerator.sample
     calls = []
 
     def sample(self: Generator, prompts: list[str], seeds: list[int], **options: Any) -> Drawn:
@@ -209,12 +355,12 @@ def test_nan_is_a_failed_row_and_its_neighbours_are_not_drawn_again(
         drawn.finite[0] = len(calls) != 2
         return drawn
 
-    monkeypatch.setattr(Generator, "sample", sample)
+    monkeypatch.setattr(PipelineGenerator, "sample", sample)
     table = rows(generate(spec, tmp_path / "set", RESOURCES))
     assert [(row["image_key"], row["error"]) for row in table if row["status"] == "failed"] == [
-        (table[3]["image_key"], "the generator gave NaN")
+        (table[4]["image_key"], "the generator gave NaN")
     ]
-    assert sum(calls) == 14
+    assert calls == [4] * 4  # the second batch holds image 4 first
 
 
 def test_too_many_failures_stop_the_run(spec: GenerateSpec, tmp_path: Path, failing: Callable[..., None]) -> None:

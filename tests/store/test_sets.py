@@ -5,6 +5,7 @@ import sys
 import textwrap
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from store_samples import CLASSES, files_of, finish, plan, png, rows_of, set_manifest
+from store_samples import CLASSES, embedding_manifest, files_of, finish, plan, png, rows_of, set_manifest
 
 from synthgap.core.errors import FingerprintError, InputError, RunError
+from synthgap.store import plan as plans
 from synthgap.store import shards
 from synthgap.store.atomic import temp_path
 from synthgap.store.features import COLUMNS, hf_features, image_schema, label_names
 from synthgap.store.images import BrokenImage, decode_image
 from synthgap.store.manifest import claim_folder, kind_of, read_manifest
-from synthgap.store.sets import ImageSet
+from synthgap.store.sets import ImageSet, PlannedImage
 from synthgap.store.sources import open_images
 
 SHARD = "train/n02012849-00000"
@@ -32,7 +34,7 @@ def test_the_folder_is_the_contract(finished_set: ImageSet) -> None:
     names = {
         f"{split}/{key}-{block:05d}" for key in CLASSES for split, block in [("train", 0), ("train", 1), ("eval", 0)]
     }
-    assert files == {"manifest.json", "README.md", "plan.parquet", "prompts.parquet"} | {
+    assert files == {"manifest.json", "README.md", "plan.parquet", "prompts.parquet", "shards.parquet"} | {
         path for shard in names for path in (f"data/{shard}.parquet", f"done/{shard}.json")
     }
     assert set(finished_set.planned_shards()) == names
@@ -139,11 +141,87 @@ def test_the_plan_survives(finished_set: ImageSet) -> None:
     assert len(prompts) == len(plan())
 
 
-def test_a_plan_is_written_once(finished_set: ImageSet) -> None:
+def test_the_same_plan_changes_nothing(finished_set: ImageSet) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished_set.folder.rglob("*")}
+    ImageSet(finished_set.folder, set_manifest()).write_plan(plan())
+    assert {path: path.stat().st_mtime_ns for path in finished_set.folder.rglob("*")} == before
+
+
+def test_a_set_grows_and_keeps_its_shards(finished_set: ImageSet) -> None:
     before = files_of(finished_set.folder)
-    finished_set.write_plan([])
-    ImageSet(finished_set.folder, set_manifest()).write_plan(plan(train=50))
+    classes = CLASSES | {"n01639765": "frog"}
+    grown = ImageSet(finished_set.folder, set_manifest(classes=classes))
+    grown.write_plan(plan(classes=classes))
+    assert grown.pending_shards() == ["train/n01639765-00000", "train/n01639765-00001", "eval/n01639765-00000"]
+    with pytest.raises(InputError, match="3 of 12 shards are missing"):
+        open_images(grown.folder)
+    source = open_images(finish(grown).folder)
+    assert list(source.classes) == list(classes) and source.counts["train"]["n01639765"] == 5
+    after = files_of(finished_set.folder)
+    assert all(after[name] == data for name, data in before.items() if name.startswith(("data/", "done/")))
+
+
+def test_a_killed_growth_is_made_good(finished_set: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of shards is written last: until then the set is the old one, and the same call ends the growth."""
+    grown = set_manifest(classes=CLASSES | {"n01639765": "frog"})
+    monkeypatch.setattr(plans, "write_plan", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        ImageSet(finished_set.folder, grown).write_plan(plan(classes=dict(grown.classes)))
+    assert ImageSet(finished_set.folder).is_finished()
+    monkeypatch.undo()
+    again = ImageSet(finished_set.folder, grown)
+    again.write_plan(plan(classes=dict(grown.classes)))
+    assert len(again.pending_shards()) == 3
+
+
+def test_a_set_does_not_shrink(finished_set: ImageSet) -> None:
+    before = files_of(finished_set.folder)
+    fewer = {key: name for key, name in CLASSES.items() if key != "n03126707"}
+    with pytest.raises(FingerprintError, match="holds class 'crane', which is not asked for"):
+        ImageSet(finished_set.folder, set_manifest(classes=fewer)).write_plan(plan(classes=fewer))
+    with pytest.raises(FingerprintError, match="holds another order"):
+        turned = dict(reversed(CLASSES.items()))
+        ImageSet(finished_set.folder, set_manifest(classes=turned)).write_plan(plan(classes=turned))
+    with pytest.raises(FingerprintError, match="holds 2 images in train/n02012849-00001, 1 are asked for"):
+        finished_set.write_plan(plan(train=4))
     assert files_of(finished_set.folder) == before
+
+
+def reworded(prompt: str) -> list[PlannedImage]:
+    return [replace(one, prompt=prompt) if one.class_key == "n02012849" else one for one in plan()]
+
+
+def test_another_prompt_makes_the_shards_of_its_class_outdated_and_the_old_ones_are_kept(
+    finished_set: ImageSet,
+) -> None:
+    before = files_of(finished_set.folder)
+    finished_set.write_plan(reworded("a grey bird"))
+    mine = [SHARD, "train/n02012849-00001", "eval/n02012849-00000"]
+    assert finished_set.pending_shards() == mine
+    assert finished_set.kept_rows(SHARD) == {} and not finished_set.restore(SHARD)
+    finish(finished_set)
+    assert pq.read_table(finished_set.folder / f"data/{SHARD}.parquet")["prompt"].to_pylist() == ["a grey bird"] * 3
+    kept = [data for name, data in files_of(finished_set.folder / "replaced").items() if name.endswith(".parquet")]
+    assert sorted(kept) == sorted(before[f"data/{shard}.parquet"] for shard in mine)
+    finished_set.write_plan(plan())
+    assert [finished_set.restore(shard) for shard in mine] == [True] * 3
+    after = files_of(finished_set.folder)
+    assert finished_set.is_finished() and all(after[name] == data for name, data in before.items())
+    finished_set.write_plan(reworded("a grey bird"))  # and forward again, without drawing
+    assert all(finished_set.restore(shard) for shard in mine) and finished_set.is_finished()
+
+
+def test_rows_that_are_sound_and_as_planned_are_kept(tmp_path: Path) -> None:
+    image_set = ImageSet(tmp_path, set_manifest())
+    image_set.write_plan(plan(held_out=0))
+    rows = list(rows_of(image_set, SHARD))
+    image_set.write_shard(SHARD, [rows[0], rows[1] | {"image": None, "error": "no"}, rows[2] | {"prompt": "other"}])
+    kept = image_set.kept_rows(SHARD)
+    assert list(kept) == ["n02012849-train-0000000"]
+    assert kept["n02012849-train-0000000"]["image"] == rows[0]["image"]
+    image_set.write_shard(SHARD, [kept["n02012849-train-0000000"], *rows[1:]])
+    assert len(image_set.kept_rows(SHARD)) == 3
+    assert not (tmp_path / "replaced").exists()  # the same plan: nothing was lost
 
 
 def test_the_same_rows_give_the_same_bytes(finished_set: ImageSet, tmp_path: Path) -> None:
@@ -285,10 +363,10 @@ def test_a_changed_parent_or_class_is_named_too(tmp_path: Path) -> None:
     claim_folder(tmp_path, set_manifest(parents={"generator": "aaa"}))
     with pytest.raises(FingerprintError, match=r"parents\.generator is 'aaa' there and 'bbb' here"):
         claim_folder(tmp_path, set_manifest(fingerprint="f2", parents={"generator": "bbb"}))
+    folder = tmp_path / "embeddings"
+    claim_folder(folder, embedding_manifest())
     with pytest.raises(FingerprintError, match=r"classes\.x is absent there and 'new' here"):
-        claim_folder(
-            tmp_path, set_manifest(fingerprint="f2", parents={"generator": "aaa"}, classes=CLASSES | {"x": "new"})
-        )
+        claim_folder(folder, embedding_manifest(fingerprint="f2", classes={"a": "A", "b": "B", "c": "C", "x": "new"}))
     with pytest.raises(FingerprintError, match="the contents it was made from have changed"):
         claim_folder(tmp_path, set_manifest(fingerprint="f2", parents={"generator": "aaa"}))
     claim_folder(tmp_path, set_manifest(parents={"generator": "aaa"}, version="later", info={"note": 1}))
@@ -321,7 +399,7 @@ def test_a_manifest_that_is_not_ours(tmp_path: Path, text: str, expected: str) -
 
 def test_a_begun_folder_without_a_plan_says_so(tmp_path: Path) -> None:
     image_set = ImageSet(tmp_path, set_manifest())
-    with pytest.raises(InputError, match=r"has no plan\.parquet; unfinished: run the same command again"):
+    with pytest.raises(InputError, match=r"has no shards\.parquet; unfinished: run the same command again"):
         image_set.planned_shards()
     with pytest.raises(InputError, match="unfinished"):
         open_images(tmp_path)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from synthgap import views
 from synthgap.commands.options import Output
@@ -11,38 +16,71 @@ from synthgap.console import emit, hint
 
 def prompts(
     *,
-    classes: str,
-    recipe: str = "name",
-    limit: int = 20,
-    seed: int = 0,
+    classes: str | None = None,
+    recipe: str | None = None,
+    template: Annotated[tuple[str, ...] | None, Parameter(negative=())] = None,
+    captions: Path | None = None,
     overrides: Path | None = None,
+    seed: int | None = None,
+    preset: str | None = None,
+    limit: Annotated[int, Parameter(validator=Number(gte=1))] = 20,
     output: Output = "human",
 ) -> None:
-    """Show the prompts of a recipe without drawing.
+    """Show the prompts of a set's first images without drawing, as `generate` would write them.
 
     Parameters
     ----------
     classes: str
         A shipped list, a file, or comma-separated names, synsets or WordNet ids.
     recipe: str
-        Prompt recipe.
+        Prompt recipe, or several with commas that take turns (all-six: those of S).
+    template: tuple[str, ...]
+        Your own prompt for the recipe template, with {name}, {first}, {hypernym}, {definition}; repeat for more.
+    captions: Path
+        Prompts per class for the recipe captions: YAML, JSON, JSON Lines, CSV or Parquet.
+    overrides: Path
+        YAML of clarified prompts for the recipes disambiguated and augmented.
+    seed: int
+        Run seed; it draws the modifiers of the recipe augmented.
+    preset: str
+        Settings of a paper's set, such as m-promptaug; what you give goes first.
     limit: int
         Prompts per class at most.
-    overrides: Path
-        YAML of clarified prompts.
     """
-    from synthgap.prompts import list_prompts, load_overrides
-    from synthgap.vocabulary.lists import resolve
+    from synthgap.core.config import load_spec
+    from synthgap.core.specs import GenerateSpec
+    from synthgap.prompts import PromptWriter
+    from synthgap.stages.presets import load_preset
+    from synthgap.vocabulary import resolve
 
-    found = resolve(classes)
-    for note in found.notes:
+    given = {
+        "classes": classes,
+        "recipe": recipe,
+        "template": template,
+        "captions": captions,
+        "overrides": overrides,
+        "seed": seed,
+    }
+    settings = load_preset(preset) if preset else {}
+    spec = load_spec(GenerateSpec, settings | {key: value for key, value in given.items() if value is not None})
+    found = resolve(spec.classes)
+    writer = PromptWriter.of(spec, found.entries)
+    for note in (*found.notes, *writer.notes):
         hint(f"note: {note}")
-    clarified = load_overrides(overrides, found.entries) if overrides else None
     rows = [
-        {"class_key": p.class_key, "index": p.index, "prompt": p.text, "recipe": p.recipe}
-        for p in list_prompts(found.entries, recipe, limit, seed, clarified)
+        {"class_key": prompt.class_key, "index": prompt.index, "prompt": prompt.text, "recipe": prompt.recipe}
+        for entry in found.entries
+        for prompt in writer.first(entry, limit)
     ]
-    emit(rows, output, lambda items: "\n".join(f"{row['class_key']}  {row['prompt']}" for row in items))
+    emit(rows, output, _prompt_lines)
+
+
+def _prompt_lines(rows: Sequence[dict[str, Any]]) -> str:
+    """One line per prompt, with its recipe where several take turns."""
+    names = {row["recipe"] for row in rows}
+    width = max(map(len, names)) if len(names) > 1 else 0
+    shown = ((f"{row['recipe']:{width}}  " if width else "", " ".join(row["prompt"].split())) for row in rows)
+    return "\n".join(f"{row['class_key']}  {recipe}{text}" for row, (recipe, text) in zip(rows, shown, strict=True))
 
 
 def classes_show(word: str, *, output: Output = "human") -> None:

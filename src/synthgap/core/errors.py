@@ -5,6 +5,7 @@
     │   ├── MissingExtra      an optional package is not installed; says which
     │   └── FingerprintError  the output folder holds another run; says what differs
     ├── RunError              the input was fine and the run failed; exit code 1
+    │   └── GeneratorMemoryError  the device has no memory for a batch; a smaller one may do
     └── Interrupted           Ctrl-C or a polite kill; exit code 130, with the command to continue
 
 A message holds the value found, what was expected and the next step, in one line.
@@ -38,6 +39,10 @@ class FingerprintError(InputError):
 
 class RunError(SynthgapError):
     """The input was fine and the run failed."""
+
+
+class GeneratorMemoryError(RunError):
+    """The device has no memory for this many images at once."""
 
 
 class Interrupted(SynthgapError):

@@ -27,22 +27,25 @@ class GenerateSpec(Spec):
     )
     recipe: str = Field(
         "name",
-        description="Prompt recipe: name, hypernym, definition, multiple, multiple-different, background, disambiguated, augmented, template or captions; several with commas for a mixture.",
+        description="Prompt recipe: name, hypernym, definition, multiple, multiple-different, background, disambiguated, augmented, template or captions; several with commas for a mixture, or all-six.",
     )
     template: tuple[str, ...] = Field(
-        (), description="Your own prompts for the 'template' recipe, with {name}, {hypernym} and {definition}."
+        (), description="Your own prompts for the 'template' recipe, with {name}, {first}, {hypernym} and {definition}."
     )
     captions: Path | None = Field(
-        None, description="Prompts per class for the 'captions' recipe: YAML, JSON, CSV or Parquet."
+        None, description="Prompts per class for the 'captions' recipe: YAML, JSON, JSON Lines, CSV or Parquet."
     )
-    overrides: Path | None = Field(None, description="YAML of clarified prompts for the 'disambiguated' recipe.")
+    overrides: Path | None = Field(
+        None, description="YAML of clarified prompts for the 'disambiguated' and 'augmented' recipes."
+    )
     per_class: int = Field(100, ge=1, description="Images per class in the train split.")
     eval_per_class: int = Field(0, ge=0, description="Images per class in the eval split.")
     counts_like: Path | None = Field(
         None, description="An image set whose number of images per class and split is drawn, instead of per_class."
     )
+    counts_times: int = Field(1, ge=1, description="Times as many images as counts_like has.")
     seed: int = Field(0, ge=0, description="Run seed; every image's seed follows from it, the class and the index.")
-    generator: str = Field("lab", description="'lab', a Hub id, or a local diffusers folder.")
+    generator: str = Field("lab", description="'lab', a Hub id, a local diffusers folder, or a function of your own as module:function.")
     revision: str | None = Field(None, description="Revision of the generator on the Hub.")
     variant: str | None = Field(None, description="Weight variant of the generator, such as fp16.")
     scheduler: str | None = Field(
@@ -106,15 +109,24 @@ class Resources(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; the best there is by default.")
-    batch_size: int = Field(
-        64, ge=1, description="Images per forward pass; halved where the device has no memory for it."
+    device: str | None = Field(
+        None, description="cpu, cuda, cuda:1, mps; several with commas, a process each. All there are by default."
     )
-    workers: int = Field(2, ge=1, description="Threads that decode and write images.")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Images per forward pass, by default as many as suit their size; halved where memory is short.",
+    )
+    workers: int = Field(2, ge=1, description="Threads that decode and write images, per process.")
     compile: bool = Field(
         False,
-        description="Compile the generator's denoiser and decoder (torch.compile): minutes at the start, worth it on a GPU for thousands of images.",
+        description="Compile the generator (torch.compile): minutes at the start, worth it on a GPU for thousands of images.",
     )
+    executor: Literal["auto", "local", "rank", "ray"] = Field(
+        "auto",
+        description="local: processes of this machine; rank: this process's share under torchrun, accelerate or Slurm; ray: a Ray cluster. Auto takes rank under a launcher, else local.",
+    )
+    address: str | None = Field(None, description="Address of the Ray cluster; a local one is started by default.")
 
 
 class LabSpec(Spec):

@@ -32,6 +32,18 @@ def pick_device(name: str | None) -> torch.device:
     return device
 
 
+def pick_devices(names: str | None) -> list[str]:
+    """Devices of this machine to work on, a process each: those named with commas, or every CUDA device, or the best there is.
+
+    Raises InputError as ``pick_device``.
+    """
+    if names is None:
+        if torch.cuda.device_count() > 1:
+            return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        return [str(pick_device(None))]
+    return [str(pick_device(name.strip())) for name in names.split(",")]
+
+
 def pick_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
     """The torch type of a precision.
 

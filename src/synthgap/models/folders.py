@@ -12,6 +12,7 @@ from pathlib import Path
 from synthgap.core.errors import InputError, nearest
 from synthgap.core.fingerprint import fingerprint, folder_fingerprint
 from synthgap.core.specs import EncoderSpec, GenerateSpec
+from synthgap.models.plugs import find_plug
 
 LAB = "lab"
 LAB_KINDS = ("generator", "encoder", "judge")
@@ -52,8 +53,12 @@ def lab_path(kind: str) -> Path:
 def locate_generator(spec: GenerateSpec) -> ModelFolder:
     """Find the generator of a spec, downloading it from the Hub when it is a Hub id that is not in the cache.
 
+    For a user's own function the folder is the file that holds it.
+
     Raises InputError where there is no such folder, or the Hub cannot be reached and the cache has no copy.
     """
+    if (plug := find_plug(spec.generator)) is not None:
+        return ModelFolder(plug.name, plug.source or Path(), plug.fingerprint, plug.revision)
     if (folder := _local(spec.generator, "generator")) is not None:
         if not (folder / "model_index.json").is_file():
             raise InputError(

@@ -7,7 +7,8 @@ from functools import cache
 from importlib.resources import files
 from math import isqrt, prod
 
-from synthgap.core.seeds import EVAL_INDEX, derived_seed
+from synthgap.core.seeds import derived_seed
+from synthgap.prompts.turns import place
 
 _ROUNDS = 4
 
@@ -57,12 +58,10 @@ def compose(values: tuple[str, ...], class_name: str) -> str:
 def augmented(class_name: str, class_key: str, index: int, seed: int) -> str:
     """Prompt of one image: the combination at a place that depends on the seed, the class and the index alone.
 
-    Indices of a class never share a prompt below ``modifiers().combinations()``; the eval split is counted from the
-    other end, so that train and eval images share none either until together they exceed it.
+    Images of a class, train and eval together, share no prompt until they exceed ``modifiers().combinations()``.
     """
     slots, count = modifiers().slots(), modifiers().combinations()
-    place = index if index < EVAL_INDEX else EVAL_INDEX - 1 - index
-    rest = shuffled(place % count, count, derived_seed(seed, "augmented", class_key))
+    rest = shuffled(place(index, count), count, derived_seed(seed, "augmented", class_key))
     values = []
     for slot in slots:
         rest, digit = divmod(rest, len(slot))

@@ -77,7 +77,8 @@ class OpenedSet:
         """The user's own words, else how a set of ours was drawn."""
         if self.description or self.manifest is None:
             return self.description
-        return f"{self.setting('generator')}, guidance {self.guidance_scale:g}, recipe '{self.recipe}'"
+        guidance = "" if self.guidance_scale is None else f", guidance {self.guidance_scale:g}"
+        return f"{self.setting('generator')}{guidance}, recipe '{self.recipe}'"
 
 
 def open_set(item: SetInput) -> OpenedSet:

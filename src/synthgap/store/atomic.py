@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -129,6 +130,20 @@ def write_bytes(target: Path, data: bytes) -> None:
     """Write a whole file atomically."""
     with writing(target) as handle:
         handle.write(data)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file atomically: where the file system can, as a second name of the same bytes."""
+    with own_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        second = target.with_name(f".{target.name}.link")
+        second.unlink(missing_ok=True)
+        try:
+            second.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, second)
+        second.replace(target)
+        second.unlink(missing_ok=True)  # still there where both are names of the same bytes already
 
 
 def write_text(target: Path, text: str) -> None:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import fingerprint
 from synthgap.store import shards
+from synthgap.store.atomic import write_json
 from synthgap.store.embedding_set import EmbeddingSet, Skipped, why_not_finite
 from synthgap.store.keys import shard_split
-from synthgap.store.manifest import EmbeddingManifest, claim_folder, kind_of, read_manifest
+from synthgap.store.manifest import MANIFEST, EmbeddingManifest, claim_folder, kind_of, read_manifest
 from synthgap.store.npz import read_npz
 from synthgap.store.parquet_rows import read_columns
 from synthgap.store.shards import ShardDone
@@ -46,17 +47,21 @@ class EmbeddingWriter:
 
     Args:
         folder: where it is.
-        manifest: begins the folder, or continues the one of the same fingerprint.
+        manifest: begins the folder, or continues the one of the same fingerprint, whose classes and shards may have
+            grown since; None goes on with the folder as it is.
 
     Raises:
         FingerprintError: the folder holds another run.
         InputError: the folder holds something else.
     """
 
-    def __init__(self, folder: Path, manifest: EmbeddingManifest) -> None:
+    def __init__(self, folder: Path, manifest: EmbeddingManifest | None = None) -> None:
         self.folder = Path(folder)
-        claim_folder(self.folder, manifest)
-        self.manifest = manifest
+        if manifest is not None:
+            claim_folder(self.folder, manifest)
+            if read_manifest(self.folder) != manifest:
+                write_json(self.folder / MANIFEST, manifest.model_dump(mode="json"))
+        self.manifest = manifest or _embedding_manifest(self.folder)
 
     def write_shard(
         self,
@@ -91,7 +96,8 @@ class EmbeddingWriter:
                 f"{embeddings.shape}; expected as many of each and {dim} columns"
             )
         schema = embedding_schema(dim, self.manifest.dtype)
-        return shards.write_shard(self.folder, shard, self._rows(image_keys, class_keys, embeddings, errors), schema)
+        rows, part = self._rows(image_keys, class_keys, embeddings, errors), self.manifest.parts.get(shard, "")
+        return shards.write_shard(self.folder, shard, rows, schema, plan=part)
 
     def _rows(
         self, image_keys: Sequence[str], class_keys: Sequence[str], embeddings: NDArray[Any], errors: Sequence[str]
@@ -109,12 +115,12 @@ class EmbeddingWriter:
             }
 
     def is_done(self, shard: str) -> bool:
-        """Whether a shard is whole: it has a marker, and its bytes are those that the marker tells of."""
-        return shards.finished(self.folder, shard) is not None
+        """Whether a shard is whole: it has a marker, its bytes are those that the marker tells of, and so are its rows."""
+        return _finished(self.folder, self.manifest, shard) is not None
 
     def done_shards(self) -> dict[str, ShardDone]:
         """Markers of all whole shards, in the manifest's order."""
-        found = ((shard, shards.finished(self.folder, shard)) for shard in self.manifest.shards)
+        found = ((shard, _finished(self.folder, self.manifest, shard)) for shard in self.manifest.shards)
         return {shard: done for shard, done in found if done is not None}
 
     def pending_shards(self) -> list[str]:
@@ -144,11 +150,21 @@ def load_embeddings(path: Path | str, *, name: str | None = None) -> EmbeddingSe
     return _load_folder(path, name or path.resolve().name)
 
 
-def _load_folder(path: Path, name: str) -> EmbeddingSet:
-    manifest = read_manifest(path)
+def _embedding_manifest(folder: Path) -> EmbeddingManifest:
+    manifest = read_manifest(folder)
     if not isinstance(manifest, EmbeddingManifest):
-        raise InputError(f"{path}: holds no embeddings; expected a folder made by 'synthgap embed'")
-    markers = [shards.finished(path, shard) for shard in manifest.shards]
+        raise InputError(f"{folder}: holds no embeddings; expected a folder made by 'synthgap embed'")
+    return manifest
+
+
+def _finished(folder: Path, manifest: EmbeddingManifest, shard: str) -> ShardDone | None:
+    done = shards.finished(folder, shard)
+    return done if done and done.plan == manifest.parts.get(shard, "") else None
+
+
+def _load_folder(path: Path, name: str) -> EmbeddingSet:
+    manifest = _embedding_manifest(path)
+    markers = [_finished(path, manifest, shard) for shard in manifest.shards]
     missing = sum(marker is None for marker in markers)
     if missing:
         raise InputError(

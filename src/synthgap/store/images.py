@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from synthgap.core.errors import InputError
+from synthgap.store.marks import Mark, save_options
 
 Pixels = NDArray[np.uint8]
 
@@ -127,22 +128,23 @@ def _deep_to_uint8(image: Image.Image) -> Pixels:
     return np.rint(values / 257).astype(np.uint8)
 
 
-def encode_jpeg(pixels: Pixels, *, quality: int = 95, subsampling: str = "4:4:4") -> bytes:
-    """JPEG bytes of (h, w, 3) uint8 pixels: no metadata, the same bytes for the same pixels.
+def encode_jpeg(pixels: Pixels, *, quality: int = 95, subsampling: str = "4:4:4", mark: Mark | None = None) -> bytes:
+    """JPEG bytes of (h, w, 3) uint8 pixels: the same bytes for the same pixels and mark.
 
-    ``subsampling`` of the colours: ``4:4:4`` keeps them whole, ``4:2:0`` is what most photographs have.
+    ``subsampling`` of the colours: ``4:4:4`` keeps them whole, ``4:2:0`` is what most photographs have. ``mark`` is
+    written as metadata and changes no pixel; without one there is no metadata.
     """
-    return _encode(pixels, format="JPEG", quality=quality, subsampling=subsampling)
+    return _encode(pixels, mark, format="JPEG", quality=quality, subsampling=subsampling)
 
 
-def encode_png(pixels: Pixels) -> bytes:
-    """PNG bytes of (h, w, 3) uint8 pixels: lossless, quick, the same bytes for the same pixels."""
-    return _encode(pixels, format="PNG", compress_level=1)
+def encode_png(pixels: Pixels, *, mark: Mark | None = None) -> bytes:
+    """PNG bytes of (h, w, 3) uint8 pixels: lossless, quick, the same bytes for the same pixels and mark."""
+    return _encode(pixels, mark, format="PNG", compress_level=1)
 
 
-def _encode(pixels: Pixels, **options: Any) -> bytes:
+def _encode(pixels: Pixels, mark: Mark | None, **options: Any) -> bytes:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}; expected uint8 (height, width, 3)")
     buffer = io.BytesIO()
-    Image.fromarray(pixels, "RGB").save(buffer, **options)
+    Image.fromarray(pixels, "RGB").save(buffer, **options, **save_options(mark, options["format"]))
     return buffer.getvalue()

@@ -53,6 +53,12 @@ class EmbeddingManifest(Manifest):
     dtype: Literal["float16", "float32"] = "float16"
     shards: tuple[str, ...]
     """All shards there will be, in order: what tells a finished folder from an unfinished one."""
+    parts: dict[str, str] = Field(default_factory=dict)
+    """Fingerprint of the rows that each shard is computed from: a shard of other rows is outdated."""
+
+
+GROWING = frozenset({"classes", "per_class", "eval_per_class", "counts_like", "counts_times", "overrides", "captions"})
+"""Keys of a set's spec that say which images there are to be, and not how one is drawn: a set may grow in them."""
 
 
 def claim_folder(folder: Path, manifest: Manifest) -> None:
@@ -108,6 +114,8 @@ def _difference(folder: Path, there: Manifest, here: Manifest) -> str:
     if there.kind != here.kind:
         return f"{folder}: holds {there.kind}, not {here.kind}; give another folder"
     old, new = _flat(there), _flat(here)
+    if there.kind == "image-set":
+        old, new = ({k: v for k, v in flat.items() if k.split(".")[0] not in GROWING} for flat in (old, new))
     changes = [
         f"{key} is {_show(old, key)} there and {_show(new, key)} here"
         for key in [*new, *(key for key in old if key not in new)]
@@ -127,7 +135,7 @@ def _show(values: Mapping[str, Any], key: str) -> str:
 
 def _flat(manifest: Manifest) -> dict[str, Any]:
     data = manifest.model_dump(mode="json")
-    skipped = {"kind", "fingerprint", "info", "version", "shards", "spec"}
+    skipped = {"kind", "fingerprint", "info", "version", "shards", "parts", "spec"}
     rest = {key: value for key, value in data.items() if key not in skipped}
     return dict(_leaves(data["spec"])) | dict(_leaves(rest))
 

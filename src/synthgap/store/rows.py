@@ -59,6 +59,10 @@ class Contents:
     rows: Callable[[str, int, int], Iterator[ImageRow]]
     """Rows ``start`` to ``stop`` of a split."""
     notes: tuple[str, ...] = ()
+    identity: str = ""
+    """What stays the same when the source grows; empty for sources that do not."""
+    part: Callable[[str, int, int], str] | None = None
+    """Fingerprint of rows ``start`` to ``stop`` of a split, for a source that may grow."""
 
 
 class ImageSource:
@@ -82,6 +86,8 @@ class ImageSource:
         self.splits = tuple(split for split, labels in contents.labels.items() if len(labels))
         self.fingerprint = contents.fingerprint
         """Of names, sizes and times (folders, Parquet) or of the shards' hashes (sets); no image is read for it."""
+        self.identity = contents.identity or contents.fingerprint
+        """As the fingerprint, but the same after a set has grown: what is computed from it may grow with it."""
         self.notes = contents.notes
         """What was left out and why, in plain words."""
         self._contents = contents
@@ -130,6 +136,11 @@ class ImageSource:
         A shard holds one class where the source is ordered by class; a shuffled source is cut into plain ranges.
         """
         return [part for split in self.splits for part in self._shards(split, size)]
+
+    def part_fingerprint(self, part: ShardRange) -> str:
+        """Fingerprint of a shard's rows; the whole source's where it cannot grow."""
+        known = self._contents.part
+        return self.fingerprint if known is None else known(part.split, part.start, part.stop)
 
     def _shards(self, split: str, size: int) -> Iterator[ShardRange]:
         labels, keys = self._labels[split], list(self.classes)

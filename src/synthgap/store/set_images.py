@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from synthgap.store.parquet_images import image_row
 from synthgap.store.parquet_rows import PartFiles
 from synthgap.store.rows import Contents, ImageRow, ImageSource
 from synthgap.store.sets import ImageSet
+from synthgap.store.shards import ShardDone
 
 _COLUMNS = ("image", "image_key", "class_key", "prompt", "status", "error")
 
@@ -30,13 +31,13 @@ def open_set(path: Path) -> ImageSource:
     classes = image_set.manifest.classes
     position = {key: number for number, key in enumerate(classes)}
     planned = image_set.planned_shards()
-    done = {shard: shards.finished(path, shard, verify=False) for shard in planned}
-    missing = [shard for shard, marker in done.items() if marker is None]
+    done = image_set.done_shards(verify=False)
+    missing = [shard for shard in planned if shard not in done]
     if missing:
         raise InputError(
             f"{path}: {len(missing)} of {len(planned)} shards are missing; unfinished: run the same command again"
         )
-    markers = [marker for marker in done.values() if marker is not None]
+    markers = list(done.values())
     files: dict[str, PartFiles] = {}
     labels = {}
     for split in dict.fromkeys(map(shard_split, planned)):
@@ -50,9 +51,22 @@ def open_set(path: Path) -> ImageSource:
         labels=labels,
         fingerprint=fingerprint(image_set.manifest.fingerprint, [marker.sha256 for marker in markers]),
         rows=partial(_rows, files),
+        identity=image_set.manifest.fingerprint,
+        part=partial(_part, markers),
         notes=(f"{failed} images failed to be drawn",) if failed else (),
     )
     return ImageSource(path, "set", contents)
+
+
+def _part(markers: Sequence[ShardDone], split: str, start: int, stop: int) -> str:
+    """Fingerprint of rows of a split: the shards they lie in, and where."""
+    found, first = [], 0
+    for marker in markers:
+        if shard_split(marker.shard) == split:
+            if first < stop and first + marker.rows > start:
+                found.append((marker.sha256, max(start - first, 0), min(stop - first, marker.rows)))
+            first += marker.rows
+    return fingerprint(found)
 
 
 def _class_of(shard: str) -> str:

@@ -38,6 +38,10 @@ class ShardDone:
     sha256: str
     """Of the Parquet file's bytes, in hexadecimal."""
     bytes: int
+    plan: str = ""
+    """Fingerprint of what the rows were planned to be, where there is a plan: another plan makes the shard outdated."""
+    flagged: int | None = None
+    """Images that a safety checker flagged; None where none looked."""
 
 
 def data_path(folder: Path, shard: str) -> Path:
@@ -53,7 +57,13 @@ def marker_path(folder: Path, shard: str) -> Path:
 
 
 def write_shard(
-    folder: Path, shard: str, rows: Iterable[Row], schema: pa.Schema, *, plain_columns: tuple[str, ...] = ()
+    folder: Path,
+    shard: str,
+    rows: Iterable[Row],
+    schema: pa.Schema,
+    *,
+    plain_columns: tuple[str, ...] = (),
+    plan: str = "",
 ) -> ShardDone:
     """Write a shard and then its marker; rows are taken as they come, ``ROW_GROUP_ROWS`` in memory at a time.
 
@@ -65,21 +75,25 @@ def write_shard(
         rows: one mapping per row; ``status`` other than ``ok`` counts as failed; a missing key is null.
         schema: columns of the file.
         plain_columns: Parquet column paths stored as they are, because their bytes are compressed already.
+        plan: fingerprint of what the rows were planned to be.
 
     Raises:
         RunError: the disk is full, or another process writes this very shard.
     """
     target = data_path(folder, shard)
     ok = failed = 0
+    flags: list[bool] = []
     with atomic_file(target, wait=False) as handle, parquet_writer(handle, target, schema, plain_columns) as writer:
         for group in groups(rows, ROW_GROUP_ROWS):
             good = sum(row.get("status", "ok") == "ok" for row in group)
             ok, failed = ok + good, failed + len(group) - good
+            flags += [row["safety_flag"] for row in group if row.get("safety_flag") is not None]
             table = pa.Table.from_pylist(group, schema=schema)
             with own_errors(target):
                 writer.write_table(table)
     with own_errors(target):
-        done = ShardDone(shard, ok + failed, ok, failed, sha256_of(target), target.stat().st_size)
+        size, digest = target.stat().st_size, sha256_of(target)
+    done = ShardDone(shard, ok + failed, ok, failed, digest, size, plan, sum(flags) if flags else None)
     write_json(marker_path(folder, shard), asdict(done))
     return done
 
