@@ -24,7 +24,7 @@ from synthgap.stages.embedding import embed_images, embed_prompts
 from synthgap.stages.embedding import folder as embedding_folder
 from synthgap.stages.embedding import images as embedding
 from synthgap.stages.embedding.images import prefetch
-from synthgap.stages.generation import plan_set
+from synthgap.stages.generation import generate, plan_set
 from synthgap.store.embeddings import load_embeddings
 from synthgap.store.images import decode_image
 from synthgap.store.manifest import Manifest
@@ -218,6 +218,35 @@ def test_kill_minus_nine_and_the_same_command_give_the_same_bytes(
     assert 3 <= finished < 30, "the kill came too late or never"
     embed_images(source, spec, out, resources)
     assert contents(out) == contents(embed_images(source, spec, tmp_path / "uninterrupted", resources))
+
+
+def test_of_a_set_that_changed_only_what_is_new_is_embedded(
+    spec: EncoderSpec, tiny_generator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = GenerateSpec(classes="cat,dog", per_class=5, generator=str(tiny_generator), num_inference_steps=1)
+    folder = generate(drawn, tmp_path / "set", RESOURCES)
+    out = embed_images(folder, spec, tmp_path / "out", RESOURCES)
+    texts = embed_prompts(folder, spec, tmp_path / "texts", RESOURCES)
+    before = load_embeddings(out)
+    generate(drawn.model_copy(update={"classes": "cat,dog,frog"}), folder, RESOURCES)
+    told: list[tuple[int, int]] = []
+    embed_images(folder, spec, out, RESOURCES, lambda done, total, _: told.append((done, total)))
+    assert told[0] == (10, 15) and told[-1] == (15, 15)
+    after = load_embeddings(out)
+    assert list(after.classes.values()) == ["cat", "dog", "frog"] and after.fingerprint != before.fingerprint
+    np.testing.assert_array_equal(after.embeddings[:10], before.embeddings)
+    assert len(load_embeddings(embed_prompts(folder, spec, texts, RESOURCES))) == 3
+    generate(drawn.model_copy(update={"classes": "cat,dog,frog", "per_class": 6}), folder, RESOURCES)
+    told.clear()
+    embed_images(folder, spec, out, RESOURCES, lambda done, total, _: told.append((done, total)))
+    assert told[0] == (0, 18)  # a shard of embeddings is a class, and all three have grown
+    assert contents(out) == contents(embed_images(folder, spec, tmp_path / "fresh", RESOURCES))
+
+
+def test_two_processes_embed_the_same(spec: EncoderSpec, photographs: Path, tmp_path: Path) -> None:
+    here = embed_images(photographs, spec, tmp_path / "here", RESOURCES)
+    two = embed_images(photographs, spec, tmp_path / "two", RESOURCES.model_copy(update={"device": "cpu,cpu"}))
+    assert contents(two) == contents(here)
 
 
 # Prompts

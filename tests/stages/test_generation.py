@@ -272,7 +272,9 @@ def test_without_memory_the_batch_is_halved(
     assert sizes[:3] == [8, 4, 2] and set(sizes[2:]) == {2}
     assert [row["status"] for row in rows(out)] == ["ok"] * 14
     assert "no memory for 8 images at a time; going on with 4" in caplog.text
-    monkeypatch.setattr(PipelineGenerator, "sample", lambda *_, **__: (_ for _ in ()).throw(GeneratorMemoryError("none left")))
+    monkeypatch.setattr(
+        PipelineGenerator, "sample", lambda *_, **__: (_ for _ in ()).throw(GeneratorMemoryError("none left"))
+    )
     with pytest.raises(RunError, match="none left; one image at a time is the least"):
         generate(spec, tmp_path / "other", RESOURCES)
 
@@ -287,6 +289,15 @@ def test_an_estimate_counts_and_writes_nothing(spec: GenerateSpec, tmp_path: Pat
     generate(spec, tmp_path / "set", RESOURCES)
     more = estimate(spec.model_copy(update={"per_class": 6}), tmp_path / "set", RESOURCES, trial=False)
     assert (more.images, more.images_there, more.seconds) == (16, 14, None)
+
+
+def test_images_are_counted_without_their_generator(spec: GenerateSpec, tmp_path: Path) -> None:
+    far = spec.model_copy(update={"generator": str(tmp_path / "far"), "guidance_scale": 2.5})
+    with pytest.raises(InputError, match=r"far.* or count without it: --no-trial"):
+        estimate(far, tmp_path / "set", RESOURCES)
+    found = estimate(far, tmp_path / "set", RESOURCES, trial=False)
+    assert (found.images, found.settings["guidance_scale"], found.settings["height"]) == (14, 2.5, None)
+    assert any("far" in note for note in found.notes)
 
 
 def test_status_reads_what_is_there(spec: GenerateSpec, tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ class GenerateSpec(Spec):
     )
     counts_times: int = Field(1, ge=1, description="Times as many images as counts_like has.")
     seed: int = Field(0, ge=0, description="Run seed; every image's seed follows from it, the class and the index.")
-    generator: str = Field("lab", description="'lab', a Hub id, a local diffusers folder, or a function of your own as module:function.")
+    generator: str = Field(
+        "lab", description="'lab', a Hub id, a local diffusers folder, or a function of your own as module:function."
+    )
     revision: str | None = Field(None, description="Revision of the generator on the Hub.")
     variant: str | None = Field(None, description="Weight variant of the generator, such as fp16.")
     scheduler: str | None = Field(

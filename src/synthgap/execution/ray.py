@@ -94,6 +94,7 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
         return
     if address in (None, "auto"):
         address = os.environ.get("RAY_ADDRESS") or address or "local"
+    _knock(address)
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     with _own_token() if address == "local" else nullcontext():
         try:

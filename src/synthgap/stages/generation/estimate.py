@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from synthgap.core.errors import RunError
+from synthgap.core.errors import InputError, RunError
 from synthgap.core.specs import GenerateSpec, Resources
 from synthgap.models.devices import pick_devices
-from synthgap.models.folders import locate_generator
+from synthgap.models.folders import ModelFolder, locate_generator
 from synthgap.models.generator import load_generator, resolve_settings, settings_notes
 from synthgap.stages.generation.artist import Artist
 from synthgap.stages.generation.drawing import plan_for
@@ -53,7 +53,7 @@ def estimate(spec: GenerateSpec, out: Path, resources: Resources | None = None, 
     Raises as ``generate``, before it would have begun.
     """
     resources = resources or Resources()
-    source = locate_generator(spec)
+    resolved, notes, source = _settings(spec, trial)
     plan = plan_for(spec, out)
     there = sum(sum(rows) for rows in layout(out).values())
     prompts: set[str] = set()
@@ -67,7 +67,6 @@ def estimate(spec: GenerateSpec, out: Path, resources: Resources | None = None, 
                 examples.append(image.prompt)
     train = [count for (split, _), count in plan.counts.items() if split == "train"]
     devices = pick_devices(resources.device)
-    resolved = resolve_settings(spec, source)
     seconds = size = None
     if trial:
         generator = load_generator(spec, resources.model_copy(update={"device": devices[0]}), source)
@@ -87,13 +86,24 @@ def estimate(spec: GenerateSpec, out: Path, resources: Resources | None = None, 
             name: getattr(resolved, name)
             for name in ("guidance_scale", "num_inference_steps", "scheduler", "height", "width")
         },
-        notes=[*plan.notes, *settings_notes(spec, source)],
+        notes=[*plan.notes, *notes],
         devices=devices,
         seconds_per_image=seconds,
         seconds=None if seconds is None else seconds * left / len(devices),
         bytes_per_image=size,
         bytes=None if size is None else size * left,
     )
+
+
+def _settings(spec: GenerateSpec, trial: bool) -> tuple[GenerateSpec, tuple[str, ...], ModelFolder | None]:
+    """Settings as the generator fills them in; without a trial it need not be at hand, and what it would fill in is None."""
+    try:
+        source = locate_generator(spec)
+    except InputError as error:
+        if trial:
+            raise InputError(f"{error}; or count without it: --no-trial") from None
+        return spec, (str(error),), None
+    return resolve_settings(spec, source), settings_notes(spec, source), source
 
 
 def _measure(artist: Artist, images: list[PlannedImage]) -> tuple[float, float]:
