@@ -63,7 +63,7 @@ class _Ours:
         self.artist = Artist(self.generator, spec, resources)
         self.plan = list(plan_for(spec, folder / "plan"))
         self.seconds_in_unet = self.seconds_waiting = self.seconds = 0.0
-        self.calls = 0
+
         pipeline: Any = self.generator._pipeline
         self.unet = pipeline.unet
         self.unet.forward = self._timed(self.unet.forward)
@@ -75,7 +75,7 @@ class _Ours:
             out = forward(*inputs, **options)
             _wait(self.resources.device)
             self.seconds_in_unet += time.perf_counter() - begun
-            self.calls += 1
+
             return out
 
         return run
@@ -226,7 +226,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("model", nargs="?", default="lab", choices=("lab", "sd15"))
     parser.add_argument("device", nargs="?", default="cpu")
     parser.add_argument("dtype", nargs="?", default="float32", choices=("float32", "bfloat16", "float16"))
-    parser.add_argument("--per-class", type=int, default=13, help="images of each of ten classes, drawn by us")
+    parser.add_argument("--per-class", type=int, default=20, help="images of each of ten classes, drawn by us")
     parser.add_argument("--loop-images", type=int, default=20, help="of these, drawn by the loop")
     parser.add_argument("--batch", type=int, default=None)
     parser.add_argument("--steps", type=int, default=None)

@@ -161,7 +161,8 @@ def test_read_yaml_returns_plain_data(tmp_path: Path) -> None:
 
 def test_every_spec_key_can_be_set_by_a_dotted_override() -> None:
     for name, field in GenerateSpec.model_fields.items():
-        text = repr(field.default) if not isinstance(field.default, str) else f"'{field.default}'"
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        text = repr(default) if not isinstance(default, str) else f"'{default}'"
         value = "null" if field.default is None else text
         spec = load_spec(Study, {}, [f"by_name.x.{name}={value}"]).by_name["x"]
         assert getattr(spec, name) == field.default

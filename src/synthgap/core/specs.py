@@ -128,7 +128,10 @@ class Resources(BaseModel):
         "auto",
         description="local: processes of this machine; rank: this process's share under torchrun, accelerate or Slurm; ray: a Ray cluster. Auto takes rank under a launcher, else local.",
     )
-    address: str | None = Field(None, description="Address of the Ray cluster; a local one is started by default.")
+    address: str | None = Field(
+        None,
+        description="Of the Ray cluster: auto, host:6379 or ray://host:10001; by default RAY_ADDRESS, or a cluster started here.",
+    )
 
 
 class LabSpec(Spec):

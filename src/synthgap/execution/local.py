@@ -133,6 +133,7 @@ class _Pool:
     def stop(self) -> None:
         """End what still runs: politely, then not."""
         for hand in self.hands:
+            hand.pipe.close()  # wakes one that waits for its next portion, where a signal is only noted
             hand.process.terminate()
         for hand in self.hands:
             hand.process.join(timeout=30)

@@ -77,12 +77,18 @@ def embed(content: Content, place: Place, progress: Progress | None, job: Callab
         Interrupted: SIGINT or SIGTERM came; finished shards are kept.
     """
     source = locate_encoder(place.spec)
-    devices = pick_devices(place.resources.device)
+    # Ray's workers pick their own; the driver's machine may have no GPU.
+    devices = ["cpu"] if place.resources.executor == "ray" else pick_devices(place.resources.device)
     manifest = _there(place.out, content, source, place.spec)
     if manifest is None:
         encoder = load_encoder(place.spec, place.resources.model_copy(update={"device": devices[0]}), source)
         manifest = _manifest(content, source, place.spec, encoder)
-        place = Place(place.out, place.spec, place.resources, encoder if len(devices) == 1 else None)
+        place = Place(
+            place.out,
+            place.spec,
+            place.resources,
+            encoder if len(devices) == 1 and place.resources.executor != "ray" else None,
+        )
     writer = EmbeddingWriter(place.out, manifest)
     todo = job(place)
     report = None if progress is None else lambda done, total: progress(done, total, f"{content.modality}s embedded")

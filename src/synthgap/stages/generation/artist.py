@@ -25,8 +25,8 @@ from synthgap.store.sets import PlannedImage
 
 log = logging.getLogger(__name__)
 
-PIXELS_AT_ONCE = {"cpu": 64 * 32 * 32, "cuda": 32 * 512 * 512, "mps": 4 * 512 * 512}
-"""Pixels of one batch that keep a device busy: 64 images of the lab, or one of 512x512, on a CPU; 32 of these on a GPU."""
+PIXELS_AT_ONCE = {"cpu": 32 * 32 * 32, "cuda": 32 * 512 * 512, "mps": 4 * 512 * 512}
+"""Pixels of one batch that keep a device busy: 32 images of the lab, or one of 512x512, on a CPU; 32 of these on a GPU."""
 
 
 def suitable_batch(height: int | None, width: int | None, device: str | None) -> int:
@@ -36,7 +36,7 @@ def suitable_batch(height: int | None, width: int | None, device: str | None) ->
     by the very images that a larger one would have had.
 
     >>> suitable_batch(32, 32, "cpu"), suitable_batch(512, 512, "cpu"), suitable_batch(1024, 1024, "cuda:1")
-    (64, 1, 8)
+    (32, 1, 8)
     """
     room = PIXELS_AT_ONCE.get((device or str(pick_device(None))).split(":")[0], PIXELS_AT_ONCE["cpu"])
     return max(1, min(64, room // ((height or 512) * (width or 512))))

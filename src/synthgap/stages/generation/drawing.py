@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from synthgap.core.errors import Interrupted
+from synthgap.core.errors import Interrupted, RunError
 from synthgap.core.fingerprint import fingerprint
 from synthgap.core.interruption import how_to_continue
 from synthgap.core.specs import GenerateSpec, Resources
@@ -60,18 +60,25 @@ def generate(
             note(text)
     image_set = ImageSet(out, set_manifest(plan, source))
     image_set.write_plan(plan)
+    # Ray's workers pick their own; the driver's machine may have no GPU.
+    devices = ["cpu"] if resources.executor == "ray" else pick_devices(resources.device)
     report = None if progress is None else lambda done, total: progress(done, total, "images drawn")
     try:
         execute(
             DrawJob(spec, out, resources),
             resources,
-            pick_devices(resources.device),
+            devices,
             budget=spec.failure_budget,
             report=report,
         )
     except Interrupted as stop:
         kept = sum(shard.rows for shard in image_set.done_shards(verify=False).values())
         raise Interrupted(f"{stop}: {kept} of {len(plan)} images are in {out}; {how_to_continue()}") from None
+    if resources.executor == "ray" and not image_set.is_finished():
+        missing = sum(image_set.done(shard, verify=False) is None for shard in image_set.planned())
+        raise RunError(
+            f"{missing} shards that workers have made are not in {out}: it must lie on storage that all nodes see at this path"
+        )
     if image_set.is_finished():
         image_set.write_card(_facts(image_set, plan, source))
     return out
