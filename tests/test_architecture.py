@@ -40,7 +40,7 @@ ALLOWED = {
 """Which layers each layer may import. ``pipeline`` and ``cli`` stand above all, ``commands`` between the stages and ``cli``."""
 
 HEAVY = {"diffusers", "transformers", "open_clip", "timm"}
-METRICS_MAY = {"torch", "jaxtyping", "__future__", "collections", "dataclasses", "math", "typing"}
+METRICS_MAY = {"torch", "jaxtyping", "__future__", "collections", "dataclasses", "functools", "math", "typing"}
 
 
 def modules() -> list[Path]:

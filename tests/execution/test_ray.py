@@ -310,5 +310,22 @@ def test_a_set_drawn_with_a_node_lost_is_the_same_bytes(
     assert shards_of(tmp_path / "ray") == shards_of(tmp_path / "local") != {}
 
 
+def test_images_and_prompts_are_embedded_by_the_same_workers(
+    resources: Resources, tmp_path: Path, tiny_generator: Path, tiny_clip: Path
+) -> None:
+    from synthgap.core.specs import EncoderSpec
+    from synthgap.stages.embedding import embed_images, embed_prompts
+    from synthgap.stages.generation import generate
+
+    here = Resources(executor="local", batch_size=4, device="cpu")
+    drawn = GenerateSpec(classes="cat,dog", per_class=4, generator=str(tiny_generator), num_inference_steps=1)
+    folder, spec = generate(drawn, tmp_path / "set", here), EncoderSpec(encoder=str(tiny_clip))
+    for embed in (embed_images, embed_prompts):
+        ray, local = tmp_path / f"{embed.__name__}-ray", tmp_path / f"{embed.__name__}-local"
+        embed(folder, spec, ray, resources.model_copy(update={"batch_size": 4}))
+        embed(folder, spec, local, here)
+        assert shards_of(ray) == shards_of(local) != {}
+
+
 def shards_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("data/**/*.parquet")}
