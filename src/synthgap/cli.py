@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from synthgap import __version__
-from synthgap.commands import making, measuring, sharing, studies, words, worlds
+from synthgap.commands import linting, making, measuring, sharing, studies, words, worlds
 from synthgap.console import guarded
 from synthgap.core.errors import InputError
 
@@ -49,6 +49,7 @@ for command in (
     measuring.embed,
     studies.report,
     words.prompts,
+    linting.lint,
 ):
     app.command(command)
 classes.command(words.classes_show, name="show")
