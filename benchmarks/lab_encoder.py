@@ -4,7 +4,7 @@
 
 Both see the same photographs, captions, augmentation, loss, optimiser and schedule, for the same processor time on one
 core (600 s each by default); the batch is 128. Prints the steps that fit, and zero-shot accuracy on the lab's own
-evaluation photographs, which neither has seen. The ViT has learning rates 5e-4, 1e-3 and 2e-3 to itself, the
+evaluation photographs, which neither has seen. The ViT has learning rates 5e-4 and 1e-3 to itself, the
 convolutional tower the recipe's one.
 """
 
@@ -64,7 +64,9 @@ class Vit(nn.Module):
             "hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 3,
             "image_size": self.size, "patch_size": 4,
         }  # fmt: skip
-        self.clip = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=256))
+        config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=256)
+        # Plain matrix products: the backward pass of the fused kernel is slow on a CPU.
+        self.clip = CLIPModel._from_config(config, attn_implementation="eager")
 
     def forward(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         found = self.clip(input_ids=ids, pixel_values=images.contiguous())
@@ -128,7 +130,7 @@ def main() -> None:
     split = read_photographs(Path(sys.argv[1]), LabSpec())
     facts = facts_of(split.pool.images, split.pool.labels)
     tokenizer = CLIPTokenizer.from_pretrained(lab_path("generator") / "tokenizer")
-    ways: list[tuple[type[Conv] | type[Vit], float]] = [(Conv, 2e-3), (Vit, 5e-4), (Vit, 1e-3), (Vit, 2e-3)]
+    ways: list[tuple[type[Conv] | type[Vit], float]] = [(Conv, 2e-3), (Vit, 5e-4), (Vit, 1e-3)]
     for kind, rate in ways:
         torch.manual_seed(0)
         model = kind(len(tokenizer))

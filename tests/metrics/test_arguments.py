@@ -17,6 +17,7 @@ MATCHED = {**PAIR, "query_labels": LABELS}
 SHIFT = {"a": E, "a_labels": LABELS, "b": E, "b_labels": LABELS, "num_classes": 2}
 DRAWS = {"resamples": 5, "seed": 0}
 SET = {"e": E, "labels": LABELS, "num_classes": 2}
+ROLES = {"natural": E, "synthetic": E}
 
 GOOD: dict[str, dict[str, Any]] = {
     "uvec": {"e": E},
@@ -35,15 +36,32 @@ GOOD: dict[str, dict[str, Any]] = {
     "linear_separability": {"a": E, "b": E, "seed": 0},
     "linear_probe": {"train": E, "train_labels": LABELS, "test": E, "num_classes": 2, "seed": 0},
     "frechet_distance": {"a": E, "b": E},
+    "frechet_distance_infinite": {"a": E, "b": E, "seed": 0},
+    "kernel_distance": {"a": E, "b": E, "sigma": 1.0, "unbiased": True, "times_1000": False},
+    "modality_gap": {"a": E, "b": E},
+    "support_overlap": {**ROLES, "k": 1},
+    "precision": {**ROLES, "k": 1},
+    "recall": {**ROLES, "k": 1},
+    "density": {**ROLES, "k": 1},
+    "coverage": {**ROLES, "k": 1},
+    "covered_share": ROLES,
+    "memorisation": {**ROLES, "level": 0.9},
+    "near_duplicates": {"e": E, "threshold": 0.9, "most_pairs": 3},
+    "vendi_score": {"e": E, "q": 2.0},
+    "sparsity": {"e": E},
+    "intra_class_distance": SET,
+    "redundancy": {"e": E},
+    "coding_length": {"e": E, "epsilon_squared": 0.5},
     "class_means": {"values": VALUES, "labels": LABELS, "num_classes": 2},
     "bootstrap_interval": {"values": VALUES, "labels": LABELS, **DRAWS},
     "bootstrap_classes": {"values": VALUES, "labels": LABELS, "num_classes": 2, **DRAWS},
     "attribution": {"correct_prompts": VALUES, "correct_own": VALUES},
     "class_attribution": {"correct_prompts": VALUES, "correct_own": VALUES, "labels": LABELS, "num_classes": 2},
 }
-VECTORS = {"e", "x", "y", "a", "b", "reference", "query", "train", "test"}
+VECTORS = {"e", "x", "y", "a", "b", "reference", "query", "train", "test", "natural", "synthetic"}
 ANY_NDIM = {"uvec", "codiff"}
-ZERO_ALLOWED = {"linear_probe", "frechet_distance"}
+AS_GIVEN = {"support_overlap", "precision", "recall", "density", "coverage", "covered_share", "kernel_distance"}
+ZERO_ALLOWED = {"linear_probe", "frechet_distance", "frechet_distance_infinite"} | AS_GIVEN
 PER_IMAGE = {"values", "correct_prompts", "correct_own"}
 BROKEN = torch.tensor([[1.0, 0.0], [torch.nan, 1.0], [torch.inf, 3.0], [1.0, 1.0]])
 
@@ -69,7 +87,7 @@ def test_the_good_call_is_good(function: str) -> None:
 
 def test_every_public_function_is_covered() -> None:
     functions = {name for name in metrics.__all__ if not name[0].isupper()}
-    assert functions - {"bootstrap_statistic"} == set(GOOD)
+    assert functions - {"bootstrap_statistic", "class_figures"} == set(GOOD)
 
 
 @pytest.mark.parametrize(("function", "name"), arguments(VECTORS))
@@ -95,7 +113,7 @@ def test_vectors_of_a_wrong_kind(function: str, name: str) -> None:
         assert_refused(function, name, E[0], "shape (2,)", "2 dimension")
 
 
-@pytest.mark.parametrize(("function", "name"), arguments({"b", "y", "query", "test"}))
+@pytest.mark.parametrize(("function", "name"), arguments({"b", "y", "query", "test", "synthetic"}))
 def test_vectors_of_another_width(function: str, name: str) -> None:
     assert_refused(function, name, torch.ones(4, 3), "3 dimensions", "expected 2")
 
@@ -113,7 +131,7 @@ def test_labels(function: str, name: str) -> None:
         assert_refused(function, name, LABELS + 1, "1 to 2", "[0, 2)")
 
 
-@pytest.mark.parametrize(("function", "name"), arguments({"num_classes", "resamples", "seed"}))
+@pytest.mark.parametrize(("function", "name"), arguments({"num_classes", "resamples", "seed", "k", "most_pairs"}))
 @pytest.mark.parametrize("value", [-1, 1.0, True, None])
 def test_whole_numbers(function: str, name: str, value: object) -> None:
     assert_refused(function, name, value, repr(value), "integer")
@@ -138,6 +156,30 @@ def test_blocks_penalties_and_lengths() -> None:
     assert_refused("linear_probe", "l2_grid", ())
     assert_refused("attribution", "correct_own", VALUES[:3], "3 values", "expected 4")
     assert_refused("codiff", "y", torch.ones(3, 2), "(3, 2)", "(4, 2)")
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "most"),
+    [
+        ("kernel_distance", "sigma", None),
+        ("coding_length", "epsilon_squared", None),
+        ("vendi_score", "q", None),
+        ("memorisation", "level", 1.0),
+        ("near_duplicates", "threshold", 1.0),
+    ],
+)
+def test_numbers_with_a_range(function: str, name: str, most: float | None) -> None:
+    for value in (-1.0, torch.nan, True, None, "1", *([] if most is None else [most + 0.1])):
+        assert_refused(function, name, value, repr(value), "above")
+    if name in ("sigma", "epsilon_squared"):
+        assert_refused(function, name, torch.inf, "finite")
+
+
+def test_kernels_flags_and_points() -> None:
+    assert_refused("kernel_distance", "kernel", "linear", "'linear'", "'gaussian'")
+    assert_refused("kernel_distance", "unbiased", 1, "True or False")
+    assert_refused("kernel_distance", "times_1000", "no", "True or False")
+    assert_refused("frechet_distance_infinite", "points", 2, "at least 3")
 
 
 def test_no_reference_at_all() -> None:

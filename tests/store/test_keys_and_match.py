@@ -109,3 +109,8 @@ def test_every_class_is_in_exactly_one_place(a: dict[str, str], b: dict[str, str
     assert sorted([key for key, _, _ in pairs] + only_a) == sorted(a)
     assert sorted([key for _, key, _ in pairs] + only_b) == sorted(b)
     assert align_classes(b, a)[0] == [(y, x, b[y]) for y in b for x, other, _ in pairs if other == y]
+
+
+@pytest.mark.parametrize("text", ["red fox", "a/b", "n01234567", "", "..", "é" * 300, "x~1", "con"])
+def test_a_key_of_ours_keeps_its_name(text: str) -> None:
+    assert safe_key(safe_key(text)) == safe_key(text)

@@ -135,7 +135,7 @@ class Resources(BaseModel):
 
 
 class LabSpec(Spec):
-    """A miniature world: what it learns from and how long. The defaults are those of the shipped lab."""
+    """A miniature world: what it learns from and how long. The defaults are about those of the shipped lab."""
 
     classes: str = Field("cifar-10", description="Class list that names the image set's classes.")
     image_size: int = Field(32, ge=16, multiple_of=8, description="Pixels; images are resized and cut to this square.")
@@ -149,7 +149,7 @@ class LabSpec(Spec):
     autoencoder_steps: int = Field(2000, ge=1, description="Steps of 64 images.")
     denoiser_channels: tuple[int, int] = Field((64, 128), description="Channels of the UNet's two levels.")
     text_width: int = Field(128, multiple_of=32, description="Width of the generator's text encoder.")
-    denoiser_steps: int = Field(6000, ge=1, description="Steps of 64 images.")
+    denoiser_steps: int = Field(10_000, ge=1, description="Steps of 64 images.")
     num_inference_steps: int = Field(20, ge=1, description="Steps that the generator's folder asks for.")
     tower: str = Field("cs3darknet_focus_s", description="timm model of the encoder's image tower.")
     tower_size: int = Field(64, ge=32, description="Pixels of the tower's input.")

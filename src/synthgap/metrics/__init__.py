@@ -6,7 +6,8 @@ members, is NaN and never 0. Per-image figures hold NaN for "not scored", and ev
 out. Every random choice has an explicit seed. Figures are float64 and, on the CPU, the same from run to run; the order
 of the rows and the size of the blocks change them by rounding only (1e-12).
 
-Definitions follow arXiv:2311.00056, "Diversity and Diffusion" (M).
+Definitions follow arXiv:2311.00056, "Diversity and Diffusion" (M), and arXiv:2212.08420, "Fake it till you make it" (S);
+a measure of another source names it. What each is good for: docs/metrics.md.
 """
 
 from synthgap.metrics._resampling import ClassIntervals
@@ -17,19 +18,40 @@ from synthgap.metrics.centroid_accuracy import centroid_accuracy, nearest_centro
 from synthgap.metrics.centroid_distance import centroid_distance, centroid_distance_bootstrap
 from synthgap.metrics.centroid_shift import centroid_shift, centroid_shift_bootstrap
 from synthgap.metrics.centroids import centroids
+from synthgap.metrics.class_figures import class_figures
 from synthgap.metrics.class_means import class_means
 from synthgap.metrics.codiff import codiff, uvec
+from synthgap.metrics.coding_length import coding_length
+from synthgap.metrics.coverage import coverage
+from synthgap.metrics.covered_share import covered_share
+from synthgap.metrics.density import density
 from synthgap.metrics.frechet_distance import FrechetDistance, frechet_distance
+from synthgap.metrics.frechet_distance_infinite import FrechetLine, frechet_distance_infinite
+from synthgap.metrics.intra_class_distance import intra_class_distance
+from synthgap.metrics.kernel_distance import kernel_distance
 from synthgap.metrics.knn_accuracy import knn_accuracy, knn_predictions
 from synthgap.metrics.linear_probe import linear_probe
 from synthgap.metrics.linear_separability import LinearSeparability, linear_separability
+from synthgap.metrics.memorisation import Memorisation, memorisation
+from synthgap.metrics.modality_gap import modality_gap
+from synthgap.metrics.near_duplicates import NearDuplicates, near_duplicates
+from synthgap.metrics.precision import precision
+from synthgap.metrics.recall import recall
+from synthgap.metrics.redundancy import redundancy
+from synthgap.metrics.sparsity import sparsity
+from synthgap.metrics.support_overlap import SupportOverlap, support_overlap
+from synthgap.metrics.vendi_score import vendi_score
 
 __all__ = [
     "Attribution",
     "ClassAttribution",
     "ClassIntervals",
     "FrechetDistance",
+    "FrechetLine",
     "LinearSeparability",
+    "Memorisation",
+    "NearDuplicates",
+    "SupportOverlap",
     "attribution",
     "average_cosine_similarity",
     "bootstrap_classes",
@@ -42,14 +64,31 @@ __all__ = [
     "centroid_shift_bootstrap",
     "centroids",
     "class_attribution",
+    "class_figures",
     "class_means",
     "codiff",
+    "coding_length",
+    "coverage",
+    "covered_share",
+    "density",
     "frechet_distance",
+    "frechet_distance_infinite",
+    "intra_class_distance",
+    "kernel_distance",
     "knn_accuracy",
     "knn_predictions",
     "linear_probe",
     "linear_separability",
+    "memorisation",
+    "modality_gap",
+    "near_duplicates",
     "nearest_centroid",
     "nearest_cosine_similarity",
+    "precision",
+    "recall",
+    "redundancy",
+    "sparsity",
+    "support_overlap",
     "uvec",
+    "vendi_score",
 ]

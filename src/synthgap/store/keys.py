@@ -14,6 +14,7 @@ EVAL_NAMES = ("eval", "validation", "val", "valid", "dev", "test", "testing")
 SPLIT_NAMES = frozenset(TRAIN_NAMES + EVAL_NAMES)
 
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_OWN_SLUG = re.compile(r"[A-Za-z0-9_.-]{1,60}~[0-9a-f]{8}")
 _WORDNET_PREFIX = re.compile(r"(n\d{8})[-_ ]+(.+)", re.DOTALL)
 _WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -26,10 +27,12 @@ def is_safe(text: str) -> bool:
 def safe_key(text: str) -> str:
     """The text itself where it is safe, else a readable slug with a hash, so that different texts stay different.
 
+    A key that was made here stays as it is, so that an export reads back under its own keys.
+
     >>> safe_key("n02012849"), safe_key("red fox").startswith("red-fox~")
     ('n02012849', True)
     """
-    if is_safe(text):
+    if is_safe(text) or _OWN_SLUG.fullmatch(text):
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
