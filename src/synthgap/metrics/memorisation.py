@@ -77,7 +77,7 @@ def memorisation(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "m d
     two = nearest(natural, natural, 2)
     itself = two[:, 0] == torch.arange(len(natural), device=natural.device)
     among = _cosines(natural, torch.where(itself, two[:, 1], two[:, 0]), natural).sort().values
-    # 0.55 of 100 is 55, not the 55.00000000000001 of floating point
+    # 0.56 of 100 is 56, not the 56.00000000000001 of floating point
     threshold = float(among[max(1, math.ceil(round(level * len(among), 6))) - 1])
     near = (cosines > threshold + TIE).double()
     return Memorisation(float(near.mean()), threshold, found, cosines, near)
