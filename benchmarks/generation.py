@@ -43,7 +43,7 @@ def main() -> None:
         folder = Path(scratch)
         generator = str(_stable_diffusion(folder / "sd15")) if given.model == "sd15" else "lab"
         spec = GenerateSpec(
-            classes="cifar-10", generator=generator, per_class=given.per_class, num_inference_steps=given.steps,
+            classes=given.classes, generator=generator, per_class=given.per_class, num_inference_steps=given.steps,
             guidance_scale=7.5, dtype=given.dtype, image_format="png", safety_checker=False,
         )  # fmt: skip
         resources = Resources(device=given.device, batch_size=given.batch, compile=given.compile)
@@ -226,7 +226,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("model", nargs="?", default="lab", choices=("lab", "sd15"))
     parser.add_argument("device", nargs="?", default="cpu")
     parser.add_argument("dtype", nargs="?", default="float32", choices=("float32", "bfloat16", "float16"))
-    parser.add_argument("--per-class", type=int, default=20, help="images of each of ten classes, drawn by us")
+    parser.add_argument("--classes", default="cifar-10")
+    parser.add_argument("--per-class", type=int, default=20, help="images of each class, drawn by us")
     parser.add_argument("--loop-images", type=int, default=20, help="of these, drawn by the loop")
     parser.add_argument("--batch", type=int, default=None)
     parser.add_argument("--steps", type=int, default=None)
