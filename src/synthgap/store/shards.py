@@ -171,10 +171,3 @@ def finished(folder: Path, shard: str, *, verify: bool = True) -> ShardDone | No
         return done if not verify or sha256_of(path) == done.sha256 else None
     except OSError:
         return None
-
-
-def shards_on_disk(folder: Path) -> list[str]:
-    """Shards that have a marker, whole or not, in the order of their names."""
-    root = folder / "done"
-    found = (path.relative_to(root).with_suffix("").as_posix() for path in root.glob("*/*.json") if path.is_file())
-    return sorted(shard for shard in found if not Path(shard).name.startswith("."))
