@@ -30,6 +30,7 @@ from synthgap.store.images import decode_image
 from synthgap.store.manifest import Manifest
 from synthgap.store.sets import ImageSet
 from synthgap.store.sources import open_images
+from synthgap.testing.encoders import tiny_dinov2
 
 RESOURCES = Resources(device="cpu", batch_size=4, workers=2)
 
@@ -121,7 +122,7 @@ def test_an_embedding_that_is_nan_is_skipped(
 
     monkeypatch.setattr(Encoder, "encode_prepared", spoil)
     found = load_embeddings(embed_images(photographs, spec, tmp_path / "out", RESOURCES))
-    assert len(found) == 6 and len(found.skipped) == 4  # four batches
+    assert len(found) == 7 and len(found.skipped) == 3  # three batches
     assert all(row.reason for row in found.skipped)
 
 
@@ -243,6 +244,40 @@ def test_of_a_set_that_changed_only_what_is_new_is_embedded(
     assert contents(out) == contents(embed_images(folder, spec, tmp_path / "fresh", RESOURCES))
 
 
+def test_batches_are_filled_across_shards_and_have_one_shape(
+    spec: EncoderSpec, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: list[int] = []
+    original = Encoder.encode_prepared
+
+    def watch(self: Encoder, pixels: torch.Tensor) -> np.ndarray:
+        shapes.append(len(pixels))
+        return original(self, pixels)
+
+    monkeypatch.setattr(Encoder, "encode_prepared", watch)
+    embed_images(photographs, spec, tmp_path / "out", RESOURCES)
+    assert shapes == [4, 4, 4]  # of ten images in two shards
+
+
+@pytest.mark.parametrize("kind", ["tiny_clip", "tiny_open_clip"])
+def test_bytes_do_not_depend_on_what_is_embedded_beside_them(
+    kind: str, photographs: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    spec = EncoderSpec(encoder=str(request.getfixturevalue(kind)))
+    whole = load_embeddings(embed_images(photographs, spec, tmp_path / "whole", RESOURCES))
+    for path in (photographs / "cat").iterdir():
+        path.unlink()
+    (photographs / "cat" / "0000.jpg").write_text("no image")
+    alone = load_embeddings(embed_images(photographs, spec, tmp_path / "alone", RESOURCES))
+    assert np.array_equal(alone.embeddings, whole.embeddings[5:])
+
+
+def test_the_default_batch_follows_size_and_device_only() -> None:
+    assert embedding.suitable_batch((32, 32), "cpu") == embedding.suitable_batch((512, 512), "cuda") == 64
+    assert embedding.suitable_batch((224, 224), "cpu") == 16
+    assert embedding.suitable_batch((4000, 4000), "cpu") == 1
+
+
 def test_two_processes_embed_the_same(spec: EncoderSpec, photographs: Path, tmp_path: Path) -> None:
     here = embed_images(photographs, spec, tmp_path / "here", RESOURCES)
     two = embed_images(photographs, spec, tmp_path / "two", RESOURCES.model_copy(update={"device": "cpu,cpu"}))
@@ -291,6 +326,35 @@ def test_prompts_of_your_own(spec: EncoderSpec, tmp_path: Path) -> None:
     assert np.array_equal(found.embeddings[0], found.embeddings[2])
     with pytest.raises(InputError, match="no prompts to embed"):
         embed_prompts([], spec, tmp_path / "none", RESOURCES)
+
+
+def test_prompts_in_templates(spec: EncoderSpec, tmp_path: Path) -> None:
+    own, templates = [("x", "X", "a crane"), ("y", "Y", "a {dog}")], ("a photo of {}.", "a drawing of {prompt}.")
+    many = spec.model_copy(update={"templates": templates})
+    found = load_embeddings(embed_prompts(own, many, tmp_path / "many", RESOURCES))
+    expected = load_encoder(spec).encode_texts(["a crane", "a {dog}"], templates)
+    assert np.abs(found.embeddings - expected).max() < 1e-3
+    plain = load_embeddings(embed_prompts(own, spec, tmp_path / "plain", RESOURCES))
+    assert np.abs(found.embeddings - plain.embeddings).max() > 1e-2
+    assert found.encoder_fingerprint == plain.encoder_fingerprint  # still one space
+    with pytest.raises(FingerprintError, match="templates"):
+        embed_prompts(own, spec, tmp_path / "many", RESOURCES)
+
+
+def test_templates_are_nothing_to_images(spec: EncoderSpec, photographs: Path, tmp_path: Path) -> None:
+    out = embed_images(photographs, spec, tmp_path / "out", RESOURCES)
+    before = contents(out)
+    embed_images(photographs, spec.model_copy(update={"templates": ("a {}",)}), out, RESOURCES)
+    assert contents(out) == before
+
+
+def test_an_encoder_of_images_only_is_refused_before_anything_is_written(photographs: Path, tmp_path: Path) -> None:
+    spec = EncoderSpec(encoder=str(tiny_dinov2(tmp_path / "dino")))
+    with pytest.raises(InputError, match="dino is an encoder of images only and was asked for prompts"):
+        embed_prompts([("x", "X", "a crane")], spec, tmp_path / "texts", RESOURCES)
+    assert not (tmp_path / "texts").exists()
+    found = load_embeddings(embed_images(photographs, spec, tmp_path / "images", RESOURCES))
+    assert (len(found), found.dim) == (10, 32)
 
 
 # The bounded queue

@@ -199,7 +199,9 @@ def test_lengths_that_differ(tmp_path: Path, changes: dict[str, Any]) -> None:
 
 def test_what_holds_no_embeddings(tmp_path: Path) -> None:
     make_folder(tmp_path, {"images/a/1.png": png(1), "x.bin": b""})
-    with pytest.raises(InputError, match=r"no such file or folder; expected an \.npz file or an embedding folder"):
+    with pytest.raises(
+        InputError, match=r"no such file or folder; expected an \.npz file or a folder made by 'synthgap embed'"
+    ):
         load_embeddings(tmp_path / "missing")
     with pytest.raises(
         InputError, match=r"holds no embeddings; expected an \.npz file or a folder made by 'synthgap embed'"

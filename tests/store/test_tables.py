@@ -39,7 +39,7 @@ def test_findings_survive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "schema", [tables.TRIALS, tables.MAP, tables.THUMBNAILS, tables.CLASSIFIER, tables.MEASUREMENTS, tables.FINDINGS]
+    "schema", [tables.MAP, tables.THUMBNAILS, tables.CLASSIFIER, tables.MEASUREMENTS, tables.FINDINGS]
 )
 def test_a_table_without_rows_keeps_its_columns(tmp_path: Path, schema: pa.Schema) -> None:
     tables.write_table(tmp_path / "x.parquet", [], schema)

@@ -84,7 +84,7 @@ def locate_encoder(spec: EncoderSpec) -> ModelFolder:
     if (folder := _local(spec.encoder.removeprefix("local-dir:"), "encoder")) is not None:
         if not any((folder / name).is_file() for name in (OPEN_CLIP_CONFIG, "config.json")):
             raise InputError(
-                f"encoder folder {folder} has neither {OPEN_CLIP_CONFIG} (open_clip) nor config.json (transformers)"
+                f"encoder folder {folder} has neither {OPEN_CLIP_CONFIG} (open_clip) nor config.json (transformers, timm)"
             )
         return _identified(spec.encoder, folder)
     if spec.encoder.startswith("local-dir:"):

@@ -6,6 +6,7 @@ fast as PIL and equal to it within one grey level. uint8 is kept until the model
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,21 @@ from synthgap.core.errors import InputError
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+
+# What the image processors of transformers do where a folder's settings do not say.
+CLIP_DEFAULTS: dict[str, Any] = {
+    "size": 224, "do_center_crop": True, "crop_size": 224, "resample": 3,
+    "image_mean": OPENAI_MEAN, "image_std": OPENAI_STD,
+}  # fmt: skip
+DINOV2_DEFAULTS = {**CLIP_DEFAULTS, "size": 256, "image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD}
+SIGLIP_DEFAULTS: dict[str, Any] = {
+    "size": {"height": 224, "width": 224}, "do_center_crop": False, "resample": 3, "image_mean": HALF, "image_std": HALF,
+}  # fmt: skip
+VIT_DEFAULTS = {**SIGLIP_DEFAULTS, "resample": 2}
+DINOV3_DEFAULTS = {**VIT_DEFAULTS, "image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD}
+
 INTERPOLATIONS = {
     "bicubic": InterpolationMode.BICUBIC,
     "bilinear": InterpolationMode.BILINEAR,
@@ -89,30 +105,54 @@ def from_open_clip(settings: Mapping[str, Any]) -> Preprocessing:
     )
 
 
-def from_transformers(settings: Mapping[str, Any]) -> Preprocessing:
-    """Read transformers' ``preprocessor_config.json``; what it leaves out is CLIP's own default.
+def from_transformers(settings: Mapping[str, Any], defaults: Mapping[str, Any] = CLIP_DEFAULTS) -> Preprocessing:
+    """Read transformers' ``preprocessor_config.json``; what it leaves out is in ``defaults``, those of its processor.
 
-    Raises InputError for an interpolation that has no uint8 counterpart here.
+    Raises InputError for an interpolation or a step that has no uint8 counterpart here.
     """
-    size, crop = _sides(settings.get("size"), "shortest_edge"), None
-    if settings.get("do_center_crop", True):
-        crop_size = _sides(settings.get("crop_size"), "height")
+    told = {**defaults, **{name: value for name, value in settings.items() if value is not None}}
+    if not told.get("do_resize", True):
+        raise InputError("the encoder's do_resize false is not supported; images of any size must become one size")
+    size, crop = _sides(told["size"], "shortest_edge"), None
+    if told["do_center_crop"]:
+        crop_size = _sides(told["crop_size"], "height")
         crop = crop_size if isinstance(crop_size, tuple) else (crop_size, crop_size)
-    normal = settings.get("do_normalize", True)
+    normal = told.get("do_normalize", True)
     # transformers multiplies by rescale_factor before the mean is taken off; fold any other factor into both.
-    scale = settings.get("rescale_factor", 1 / 255) * 255
+    scale = told.get("rescale_factor", 1 / 255) * 255
     return Preprocessing(
         size=size,
         crop=crop,
-        interpolation=_interpolation(settings.get("resample", 3)),
-        mean=tuple(value / scale for value in (settings.get("image_mean") or OPENAI_MEAN)) if normal else (0.0,) * 3,
-        std=tuple(value / scale for value in (settings.get("image_std") or OPENAI_STD)) if normal else (1 / scale,) * 3,
+        interpolation=_interpolation(told["resample"]),
+        mean=tuple(value / scale for value in told["image_mean"]) if normal else (0.0,) * 3,
+        std=tuple(value / scale for value in told["image_std"]) if normal else (1 / scale,) * 3,
+    )
+
+
+def from_timm(settings: Mapping[str, Any]) -> Preprocessing:
+    """Read timm's data configuration, as ``timm.data.resolve_model_data_config`` gives it.
+
+    Raises InputError for channels, a crop_mode or an interpolation that has no counterpart here.
+    """
+    channels, height, width = settings["input_size"]
+    if channels != 3:
+        raise InputError(f"the encoder takes {channels} channels; expected 3 (RGB)")
+    mode = settings["crop_mode"]
+    if mode not in ("center", "squash") or (mode == "center" and height != width):
+        raise InputError(
+            f"the encoder's crop_mode {mode!r} to {height}x{width} is not supported; expected a square 'center', or 'squash'"
+        )
+    high, wide = (math.floor(side / settings["crop_pct"]) for side in (height, width))
+    return Preprocessing(
+        size=high if mode == "center" else (high, wide),
+        crop=(height, width),
+        interpolation=_interpolation(settings["interpolation"]),
+        mean=tuple(settings["mean"]),
+        std=tuple(settings["std"]),
     )
 
 
 def _sides(value: Any, single: str) -> int | tuple[int, int]:
-    if value is None:
-        return 224
     if isinstance(value, int):
         return value
     if {"height", "width"} <= set(value):

@@ -1,4 +1,4 @@
-"""Embeddings on disk: folders of shards, and plain ``.npz`` files.
+"""Embeddings on disk: folders of shards of ours, and the files of others.
 
 A folder holds ``manifest.json``, ``data/<split>/<class_key>-<block>.parquet`` and ``done/<shard>.json``. Vectors are
 fixed-size lists of float16, or of float32 on request; a row that failed has no vector and says why.
@@ -6,7 +6,7 @@ fixed-size lists of float16, or of float32 on request; a row that failed has no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,19 @@ from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import fingerprint
 from synthgap.store import shards
 from synthgap.store.atomic import write_json
+from synthgap.store.clip_retrieval import is_clip_retrieval, read_clip_retrieval
 from synthgap.store.embedding_set import EmbeddingSet, Skipped, why_not_finite
 from synthgap.store.keys import shard_split
 from synthgap.store.manifest import MANIFEST, EmbeddingManifest, claim_folder, kind_of, read_manifest
+from synthgap.store.npy import read_npy
 from synthgap.store.npz import read_npz
+from synthgap.store.parquet_embeddings import is_parquet_of_embeddings, read_parquet_embeddings
 from synthgap.store.parquet_rows import read_columns
 from synthgap.store.shards import ShardDone
 
-__all__ = ["EmbeddingSet", "EmbeddingWriter", "Skipped", "load_embeddings"]
+__all__ = ["EmbeddingSet", "EmbeddingWriter", "Skipped", "embedding_kind", "load_embeddings"]
+
+EXPECTED = "an .npz file or a folder made by 'synthgap embed', .npy with labels, Parquet, or a clip-retrieval folder"
 
 
 def embedding_schema(dim: int, dtype: str) -> pa.Schema:
@@ -129,25 +134,40 @@ class EmbeddingWriter:
 
 
 def load_embeddings(path: Path | str, *, name: str | None = None) -> EmbeddingSet:
-    """Load an ``.npz`` file or a finished embedding folder.
+    """Load embeddings from wherever they are.
 
     Args:
-        path: where it is.
+        path: a finished embedding folder of ours; an ``.npz`` or ``.npy`` file; a Parquet file, or a folder of them, with
+            a column of vectors; a folder of clip-retrieval, or ``img_emb`` or ``text_emb`` in it.
         name: what to call the set; the folder's or file's name by default.
 
     Raises:
         InputError: missing, damaged, unfinished, or something else; one line with the next step.
     """
     path = Path(path).expanduser()
-    if path.is_file() or path.suffix.lower() == ".npz":
-        if path.suffix.lower() != ".npz":
-            raise InputError(f"{path}: is no embeddings file; expected an .npz file or an embedding folder")
-        return read_npz(path, name)
+    kind = path.suffix[1:].lower() if path.suffix.lower() in (".npz", ".npy") else embedding_kind(path)
+    if kind is not None:
+        return _READERS[kind](path, name or (path.stem if path.suffix and not path.is_dir() else path.resolve().name))
+    if path.is_file():
+        raise InputError(f"{path}: is no embeddings file; expected {EXPECTED}")
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; expected an .npz file or an embedding folder")
-    if kind_of(path) != "embeddings":
-        raise InputError(f"{path}: holds no embeddings; expected an .npz file or a folder made by 'synthgap embed'")
-    return _load_folder(path, name or path.resolve().name)
+        raise InputError(f"{path}: no such file or folder; expected {EXPECTED}")
+    raise InputError(f"{path}: holds no embeddings; expected {EXPECTED}")
+
+
+def embedding_kind(path: Path) -> str | None:
+    """How a path holds embeddings: ``folder``, ``npz``, ``npy``, ``parquet``, ``clip-retrieval``; None for anything else.
+
+    Parquet with a column of images holds images.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".npz", ".npy") and not path.is_dir():
+        return suffix[1:]
+    if kind_of(path) is not None:
+        return "folder" if kind_of(path) == "embeddings" else None
+    if is_clip_retrieval(path):
+        return "clip-retrieval"
+    return "parquet" if path.exists() and is_parquet_of_embeddings(path) else None
 
 
 def _embedding_manifest(folder: Path) -> EmbeddingManifest:
@@ -196,6 +216,15 @@ def _load_folder(path: Path, name: str) -> EmbeddingSet:
         skipped=skipped,
         fingerprint=fingerprint(manifest.fingerprint, [marker.sha256 for marker in markers if marker]),
     )
+
+
+_READERS: dict[str, Callable[[Path, str], EmbeddingSet]] = {
+    "folder": _load_folder,
+    "npz": read_npz,
+    "npy": read_npy,
+    "parquet": read_parquet_embeddings,
+    "clip-retrieval": read_clip_retrieval,
+}
 
 
 def _vectors(column: pa.ChunkedArray, dim: int) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 
 from synthgap.core.errors import InputError
+from synthgap.store.embeddings import embedding_kind
 from synthgap.store.folders import open_folder
 from synthgap.store.images import BrokenImage
 from synthgap.store.keys import eval_split, train_split
@@ -55,9 +56,8 @@ def open_images(path: Path | str) -> ImageSource:
 
 
 def is_embeddings(path: Path | str) -> bool:
-    """Whether a path holds embeddings: an ``.npz`` file or an embedding folder of ours."""
-    path = Path(path).expanduser()
-    return (path.suffix.lower() == ".npz" and not path.is_dir()) or kind_of(path) == "embeddings"
+    """Whether a path holds embeddings, in any form that ``load_embeddings`` reads."""
+    return embedding_kind(Path(path).expanduser()) is not None
 
 
 def duplicates(source: ImageSource) -> int:

@@ -29,11 +29,6 @@ FINDINGS = _schema(
     class_key="text", cause="text", severity="number", flagged="flag", suggestion="text", evidence="text",
     ci_low="number", ci_high="number",
 )  # fmt: skip
-TRIALS = _schema(
-    number="count", reference="text", query="text",
-    centroid_accuracy="number", centroid_accuracy_ci_low="number", centroid_accuracy_ci_high="number",
-    knn_1="number", knn_5="number", average_cosine_similarity="number", n="count",
-)  # fmt: skip
 MAP = _schema(set="text", modality="text", class_key="text", image_key="text", x="number", y="number")
 THUMBNAILS = _schema(set="text", class_key="text", image_key="text", image="bytes")
 CLASSIFIER = _schema(
@@ -75,13 +70,21 @@ def read_table(path: Path) -> list[dict[str, Any]]:
 
 
 def write_measurements(path: Path, measurements: Sequence[Measurement]) -> None:
-    """Write measurements; NaN stays NaN beside its reason."""
-    write_table(path, map(asdict, measurements), MEASUREMENTS)
+    """Write measurements; NaN stays NaN beside its reason. The intervals over classes stand in the summary."""
+    rows = ({name: getattr(row, name) for name in MEASUREMENTS.names} for row in measurements)
+    write_table(path, rows, MEASUREMENTS)
 
 
 def read_measurements(path: Path) -> list[Measurement]:
     """Read measurements back."""
     return [Measurement(**row) for row in read_table(path)]
+
+
+def write_trials(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write trials: ``number``, ``reference``, ``query``, ``n``, and a number for every figure that the rows have."""
+    kinds = {"number": "count", "reference": "text", "query": "text", "n": "count"}
+    columns = dict.fromkeys(name for row in rows for name in row)
+    write_table(path, rows, _schema(**{name: kinds.get(name, "number") for name in columns}))
 
 
 def write_findings(path: Path, findings: Sequence[Finding]) -> None:

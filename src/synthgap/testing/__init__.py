@@ -5,18 +5,21 @@ Each function writes one folder that loads with the ordinary calls (``DiffusionP
 The same seed gives the same bytes.
 """
 
-from synthgap.testing.encoders import tiny_clip, tiny_open_clip
+from synthgap.testing.encoders import tiny_clip, tiny_dinov2, tiny_open_clip, tiny_siglip, tiny_timm
 from synthgap.testing.generators import tiny_generator, tiny_lcm, tiny_stable_diffusion_2, tiny_stable_diffusion_xl
 from synthgap.testing.transformer_generators import tiny_flux, tiny_pixart, tiny_stable_diffusion_3
 
 __all__ = [
     "tiny_clip",
+    "tiny_dinov2",
     "tiny_flux",
     "tiny_generator",
     "tiny_lcm",
     "tiny_open_clip",
     "tiny_pixart",
+    "tiny_siglip",
     "tiny_stable_diffusion_2",
     "tiny_stable_diffusion_3",
     "tiny_stable_diffusion_xl",
+    "tiny_timm",
 ]

@@ -23,7 +23,7 @@ Progress = Callable[[int, int, str], None]
 """Called with rows done, rows in all, and what is being done."""
 
 BATCH_SIZE = 64
-"""Rows per forward pass, where the user does not say."""
+"""Most rows per forward pass, where the user does not say."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,6 @@ class Place:
             return self.encoder
         return load_encoder(self.spec, self.resources.model_copy(update={"device": device}))
 
-    @property
-    def batch_size(self) -> int:
-        """Rows per forward pass."""
-        return self.resources.batch_size or BATCH_SIZE
-
     def writer(self) -> EmbeddingWriter:
         """The folder, begun before any worker starts."""
         return EmbeddingWriter(self.out)
@@ -82,6 +77,8 @@ def embed(content: Content, place: Place, progress: Progress | None, job: Callab
     manifest = _there(place.out, content, source, place.spec)
     if manifest is None:
         encoder = load_encoder(place.spec, place.resources.model_copy(update={"device": devices[0]}), source)
+        if content.modality == "prompt" and not encoder.has_text:
+            raise encoder.no_text()
         manifest = _manifest(content, source, place.spec, encoder)
         place = Place(
             place.out,
@@ -116,14 +113,19 @@ def _there(out: Path, content: Content, source: ModelFolder, spec: EncoderSpec) 
 
 
 def _identity(content: Content, source: ModelFolder, spec: EncoderSpec) -> str:
-    return fingerprint("embeddings", content.modality, content.identity, encoder_fingerprint(source, spec.dtype))
+    # Images know no templates: other templates need no other embeddings of images.
+    templates = [list(spec.templates)] if content.modality == "prompt" and spec.templates else []
+    return fingerprint(
+        "embeddings", content.modality, content.identity, encoder_fingerprint(source, spec.dtype), *templates
+    )
 
 
 def _manifest(content: Content, source: ModelFolder, spec: EncoderSpec, encoder: Encoder) -> EmbeddingManifest:
     encoder_hash = encoder_fingerprint(source, spec.dtype)
     return EmbeddingManifest(
         fingerprint=_identity(content, source, spec),
-        spec=spec.model_dump(mode="json") | {"encoder": encoder.name},
+        spec=spec.model_dump(mode="json", exclude={"templates"} if content.modality == "image" else None)
+        | {"encoder": encoder.name},
         classes=content.classes,
         parents={f"{content.modality}s": content.identity, "encoder": encoder_hash},
         modality=content.modality,

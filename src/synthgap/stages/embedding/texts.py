@@ -13,7 +13,7 @@ from synthgap.core.fingerprint import fingerprint
 from synthgap.core.specs import EncoderSpec, Resources
 from synthgap.execution import Check, Tell, Tick
 from synthgap.models.encoder import Encoder
-from synthgap.stages.embedding.folder import Content, Place, Progress, embed, encoder_errors
+from synthgap.stages.embedding.folder import BATCH_SIZE, Content, Place, Progress, embed, encoder_errors
 from synthgap.store.sets import ImageSet
 
 SHARD_ROWS = 1000
@@ -45,7 +45,9 @@ def embed_prompts(
     A recipe with one prompt per class gives one row per class and split; one with a prompt per image gives one row per
     image. The row of a set's prompt has the key of the first image drawn from it.
 
-    Raises as ``embed_images``.
+    With ``spec.templates`` every prompt is put into each of them, and the mean is its embedding.
+
+    Raises as ``embed_images``, and InputError for an encoder of images only.
     """
     rows = _distinct(_planned(prompts) if isinstance(prompts, Path) else _given(prompts))
     if not rows:
@@ -90,12 +92,12 @@ class PromptWorker:
     def work(self, shards: Sequence[str], check: Check, tell: Tell) -> None:
         """Embed shards, in batches that depend on the shard and the batch size only."""
         place = self.job.place
-        writer = place.writer()
+        writer, size = place.writer(), place.resources.batch_size or BATCH_SIZE
         for name in shards:
             rows, vectors = self.job.rows[name], []
-            for batch in _batches(rows, place.batch_size):
+            for batch in _batches(rows, size):
                 with encoder_errors():
-                    vectors.append(self.encoder.encode_texts([row.text for row in batch]))
+                    vectors.append(self.encoder.encode_texts([row.text for row in batch], place.spec.templates))
                 tell(Tick(len(batch)))
                 check()
             keys, classes = [row.key for row in rows], [row.class_key for row in rows]
