@@ -21,6 +21,7 @@ ALLOWED = {
     "lab": {"core", "vocabulary", "store", "models", "metrics", "prompts"},
     "stages": {"core", "vocabulary", "prompts", "metrics", "store", "models", "execution"},
     "testing": {"core", "store", "models"},
+    "pipeline": {"core", "store", "models", "stages"},
     "studies": set(),
     "commands": {
         "core",
@@ -37,7 +38,7 @@ ALLOWED = {
         "views",
     },
 }
-"""Which layers each layer may import. ``pipeline`` and ``cli`` stand above all, ``commands`` between the stages and ``cli``."""
+"""Which layers each layer may import. ``cli`` stands above all, ``pipeline`` and ``commands`` between the stages and ``cli``."""
 
 HEAVY = {"diffusers", "transformers", "open_clip", "timm"}
 METRICS_MAY = {"torch", "jaxtyping", "__future__", "collections", "dataclasses", "functools", "math", "typing"}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from synthgap import __version__
-from synthgap.commands import linting, making, measuring, sharing, studies, words, worlds
+from synthgap.commands import linting, making, measuring, sharing, studies, training, words, worlds
 from synthgap.console import guarded
 from synthgap.core.errors import InputError
 
@@ -41,12 +41,15 @@ for command in (
     studies.run,
     measuring.compare,
     measuring.measure,
+    measuring.trials,
     making.generate,
     making.presets,
     making.status,
     sharing.export,
     sharing.push,
     measuring.embed,
+    training.train,
+    training.evaluate,
     studies.report,
     words.prompts,
     linting.lint,

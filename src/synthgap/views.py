@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,67 @@ def measures(found: dict[str, Any]) -> str:
     return table(lines, ("measure", "value", "95 % interval", "n", "")) + "".join(
         f"\nnote: {note}" for note in found["notes"]
     )
+
+
+TRIAL_COLUMNS = {
+    "centroid_accuracy": "centroid",
+    "gaussian_shared_accuracy": "Gauss",
+    "gaussian_own_accuracy": "Gauss own",
+    "kernel_density_accuracy": "density",
+    "logistic_accuracy": "logistic",
+    "average_cosine_similarity": "cos own",
+    "nearest_cosine_similarity": "cos near",
+}
+
+
+def trials(found: dict[str, Any]) -> str:
+    """The table of all trials, and the three views of it."""
+    first = found["table"][0]
+    neighbours = {name: name.replace("knn_", "k=") for name in first if name.startswith("knn_")}
+    columns = {name: title for name, title in (TRIAL_COLUMNS | neighbours).items() if name in first}
+    columns = dict(sorted(columns.items(), key=lambda item: list(first).index(item[0])))
+    rows = [
+        (row["number"], row["reference"], row["query"], *(_figure(row, name) for name in columns), row["n"])
+        for row in found["table"]
+    ]
+    averages = found["averages"]
+    mean = ("", f"mean of {averages['trials']}", "", *(_figure(averages, name) for name in columns), "")
+    errors = [
+        (row["set"], row["prompts"], *(_figure(row, name) for name in ERRORS)) for row in found["views"]["errors"]
+    ]
+    classes = [
+        (row["set"], row["class"], _figure(row, "prompts_on_natural"), _figure(row, "prompts_on_own"))
+        for row in found["views"]["classes"]
+    ]
+    kinds = [
+        (row["kind"], row["trials"], _figure(row, "centroid_accuracy"), _figure(row, "average_cosine_similarity"))
+        for row in found["views"]["modalities"]
+    ]
+    blocks = [table([*rows, mean], ("", "references", "queries", *columns.values(), "n"))]
+    if errors:
+        blocks.append("Where the error comes from:\n" + table(errors, ("set", "prompts", *ERRORS.values())))
+    if classes:
+        header = ("set", "class", "natural images found", "own images found")
+        blocks.append("Classes that the prompts find worst:\n" + table(classes, header))
+    blocks.append("Within and across modalities:\n" + table(kinds, ("", "trials", "centroid accuracy", "cosine")))
+    return "\n\n".join([*blocks, *(f"note: {text}" for text in found["warnings"])])
+
+
+ERRORS = {
+    "prompts_on_natural": "natural found",
+    "prompts_on_own": "own found",
+    "own_on_own": "by own centroids",
+    "error_total": "error",
+    "error_diversity": "by diversity",
+    "error_shift": "by shift",
+}
+
+
+def _figure(row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    if value is None or not math.isfinite(value):
+        return "n/a"
+    return f"{value:.4f}" if "cosine" in name else f"{value:.1%}"
 
 
 def senses(rows: Sequence[dict[str, Any]]) -> str:
@@ -114,3 +176,41 @@ def _status(row: dict[str, Any]) -> tuple[str, ...]:
         left,
         since,
     )
+
+
+def trained(found: dict[str, Any]) -> str:
+    """What was trained, how well it does and how fast it went."""
+    accuracy = found["accuracy"]
+    score = "no images were kept apart for accuracy"
+    if accuracy["value"] is not None:
+        score = (
+            f"accuracy {figure(accuracy['value'])} ({figure(accuracy['ci_low'])} to {figure(accuracy['ci_high'])}) "
+            f"on {accuracy['n']} images ({found['validation']}); best after epoch {found['best']['epoch']}"
+        )
+    lines = [
+        f"{found['model']} of {found['classes']} classes, {found['images']:,} images, {found['steps']:,} steps",
+        score,
+        f"{duration(found['seconds'])}, {found['images_per_second']:.0f} images/s, "
+        f"{found['data_wait']:.1%} of it waiting for images",
+    ]
+    lines += [f"{count} skipped: {reason}" for reason, count in found["skipped_reasons"].items()]
+    return "\n".join([*lines, f"model: {found['out']}"])
+
+
+def scored(found: dict[str, Any]) -> str:
+    """The figures of a classifier on a set, and its classes from the worst."""
+    rows = [
+        (name, figure(block["overall"]["value"]), _interval(block["overall"]), block["overall"]["n"])
+        for name, block in found.items()
+        if isinstance(block, dict) and "overall" in block
+    ]
+    blocks = [table(rows, ("measure", "value", "95 % interval", "n"))]
+    classes = sorted(found["top_1"]["per_class"].items(), key=lambda item: item[1]["value"] or 0.0)
+    lines = [(name, figure(one["value"]), _interval(one), one["n"]) for name, one in classes[:20]]
+    blocks.append(table(lines, ("class", "top-1", "95 % interval", "n")))
+    blocks += [f"note: {text}" for text in found["notes"]]
+    return "\n\n".join(blocks)
+
+
+def _interval(found: dict[str, Any]) -> str:
+    return f"{figure(found['ci_low'])} to {figure(found['ci_high'])}"

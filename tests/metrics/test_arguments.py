@@ -29,15 +29,23 @@ GOOD: dict[str, dict[str, Any]] = {
     "centroid_shift_bootstrap": {**SHIFT, **DRAWS},
     "nearest_centroid": {**PAIR, "seed": 0},
     "centroid_accuracy": {**MATCHED, "seed": 0},
+    "query_scores": {**MATCHED, "seed": 0, "ks": (1,)},
     "knn_predictions": {**PAIR, "ks": (1,)},
     "knn_accuracy": {**MATCHED, "ks": (1,)},
     "average_cosine_similarity": MATCHED,
     "nearest_cosine_similarity": PAIR,
+    "gaussian_predictions": {**PAIR, "covariance": "own", "shrinkage": 0.5},
+    "gaussian_accuracy": {**MATCHED, "covariance": "shared", "shrinkage": None},
+    "kernel_density_predictions": {**PAIR, "concentration": 1.0},
+    "kernel_density_accuracy": {**MATCHED, "concentration": None},
+    "logistic_accuracy": {**MATCHED, "seed": 0},
     "linear_separability": {"a": E, "b": E, "seed": 0},
     "linear_probe": {"train": E, "train_labels": LABELS, "test": E, "num_classes": 2, "seed": 0},
     "frechet_distance": {"a": E, "b": E},
+    "frechet_distance_interval": {"a": E, "b": E, "seed": 0},
     "frechet_distance_infinite": {"a": E, "b": E, "seed": 0},
     "kernel_distance": {"a": E, "b": E, "sigma": 1.0, "unbiased": True, "times_1000": False},
+    "kernel_distance_interval": {"a": E, "b": E, "sigma": 1.0, "unbiased": True, "times_1000": False, "seed": 0},
     "modality_gap": {"a": E, "b": E},
     "support_overlap": {**ROLES, "k": 1},
     "precision": {**ROLES, "k": 1},
@@ -55,14 +63,19 @@ GOOD: dict[str, dict[str, Any]] = {
     "class_means": {"values": VALUES, "labels": LABELS, "num_classes": 2},
     "bootstrap_interval": {"values": VALUES, "labels": LABELS, **DRAWS},
     "bootstrap_classes": {"values": VALUES, "labels": LABELS, "num_classes": 2, **DRAWS},
+    "bootstrap_over_classes": {"by_class": VALUES, **DRAWS},
+    "permutation_test": {"a": E, "b": E, "permutations": 5, "seed": 0},
+    "paired_test": {"values_a": VALUES, "values_b": VALUES, "permutations": 5, "seed": 0},
+    "holm": {"p_values": VALUES},
     "attribution": {"correct_prompts": VALUES, "correct_own": VALUES},
     "class_attribution": {"correct_prompts": VALUES, "correct_own": VALUES, "labels": LABELS, "num_classes": 2},
 }
 VECTORS = {"e", "x", "y", "a", "b", "reference", "query", "train", "test", "natural", "synthetic"}
 ANY_NDIM = {"uvec", "codiff"}
 AS_GIVEN = {"support_overlap", "precision", "recall", "density", "coverage", "covered_share", "kernel_distance"}
+AS_GIVEN |= {"kernel_distance_interval", "frechet_distance_interval"}
 ZERO_ALLOWED = {"linear_probe", "frechet_distance", "frechet_distance_infinite"} | AS_GIVEN
-PER_IMAGE = {"values", "correct_prompts", "correct_own"}
+PER_IMAGE = {"values", "correct_prompts", "correct_own", "by_class", "values_a", "values_b", "p_values"}
 BROKEN = torch.tensor([[1.0, 0.0], [torch.nan, 1.0], [torch.inf, 3.0], [1.0, 1.0]])
 
 
@@ -87,7 +100,7 @@ def test_the_good_call_is_good(function: str) -> None:
 
 def test_every_public_function_is_covered() -> None:
     functions = {name for name in metrics.__all__ if not name[0].isupper()}
-    assert functions - {"bootstrap_statistic", "class_figures"} == set(GOOD)
+    assert functions - {"bootstrap_statistic", "class_figures", "jackknife_interval"} == set(GOOD)
 
 
 @pytest.mark.parametrize(("function", "name"), arguments(VECTORS))
@@ -131,7 +144,9 @@ def test_labels(function: str, name: str) -> None:
         assert_refused(function, name, LABELS + 1, "1 to 2", "[0, 2)")
 
 
-@pytest.mark.parametrize(("function", "name"), arguments({"num_classes", "resamples", "seed", "k", "most_pairs"}))
+@pytest.mark.parametrize(
+    ("function", "name"), arguments({"num_classes", "resamples", "seed", "k", "most_pairs", "permutations"})
+)
 @pytest.mark.parametrize("value", [-1, 1.0, True, None])
 def test_whole_numbers(function: str, name: str, value: object) -> None:
     assert_refused(function, name, value, repr(value), "integer")
@@ -150,11 +165,25 @@ def test_neighbours(function: str, ks: tuple[object, ...]) -> None:
     assert_refused(function, "ks", ks, repr(ks), "[1, 4]")
 
 
+@pytest.mark.parametrize("function", ["gaussian_predictions", "gaussian_accuracy"])
+def test_covariances_and_shrinkage(function: str) -> None:
+    assert_refused(function, "covariance", "full", "'full'", "'shared' or 'own'")
+    for value in (0.0, 1.1, -1.0, torch.nan, True, "1"):
+        assert_refused(function, "shrinkage", value, repr(value), "at most 1, or None")
+
+
+@pytest.mark.parametrize("function", ["kernel_density_predictions", "kernel_density_accuracy"])
+@pytest.mark.parametrize("value", [0.0, -1.0, torch.nan, torch.inf, True, "1"])
+def test_concentrations(function: str, value: object) -> None:
+    assert_refused(function, "concentration", value, repr(value), "finite number above 0, or None")
+
+
 def test_blocks_penalties_and_lengths() -> None:
     assert_refused("knn_predictions", "block", (0, 4), "0")
     assert_refused("linear_probe", "l2_grid", (1.0, 0.0), "(1.0, 0.0)")
     assert_refused("linear_probe", "l2_grid", ())
     assert_refused("attribution", "correct_own", VALUES[:3], "3 values", "expected 4")
+    assert_refused("paired_test", "values_b", VALUES[:3], "3 values", "expected 4")
     assert_refused("codiff", "y", torch.ones(3, 2), "(3, 2)", "(4, 2)")
 
 
@@ -184,7 +213,11 @@ def test_kernels_flags_and_points() -> None:
 
 def test_no_reference_at_all() -> None:
     nothing = {"reference": torch.empty(0, 2), "reference_labels": torch.empty(0, dtype=torch.long)}
-    for function in ("nearest_centroid", "centroid_accuracy"):
+    gaussian, density = (
+        ("gaussian_predictions", "gaussian_accuracy"),
+        ("kernel_density_predictions", "kernel_density_accuracy"),
+    )
+    for function in ("nearest_centroid", "centroid_accuracy", "logistic_accuracy", *gaussian, *density):
         with pytest.raises(ValueError, match="reference: found 0 rows"):
             getattr(metrics, function)(**{**GOOD[function], **nothing})
     with pytest.raises(ValueError, match="train: found 0 rows"):

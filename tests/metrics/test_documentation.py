@@ -68,6 +68,13 @@ def test_a_file_for_every_measure() -> None:
         "linear_separability",
         "frechet_distance",
         "attribution",
+        "gaussian_accuracy",
+        "kernel_density_accuracy",
+        "logistic_accuracy",
+        "permutation_test",
+        "paired_test",
+        "holm",
+        "bootstrap_over_classes",
     }
     assert measures <= set(MODULES)
     assert measures <= set(synthgap.metrics.__all__)

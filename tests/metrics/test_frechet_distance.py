@@ -121,3 +121,25 @@ def test_interval_by_resampling(blobs) -> None:
     low, high = plain.bootstrap_statistic(figures, [a, b], resamples=100, seed=0)
     value = torch.tensor(figures(a, b), dtype=torch.float64)
     assert ((low < value) & (value < high)).all()
+
+
+@pytest.mark.parametrize(("n", "m"), [(500, 300), (6, 9), (12, 40)])
+def test_interval_is_the_plain_jackknifes(metrics: SimpleNamespace, n: int, m: int) -> None:
+    """The sums that are added up give what the images themselves give, few of them or many."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(n, 8, generator=generator) + 3, 2 * torch.randn(m, 8, generator=generator)
+
+    def figures(a: torch.Tensor, b: torch.Tensor) -> list[float]:
+        found = metrics.frechet_distance(a, b)
+        return [found.total, found.mean_term, found.covariance_term]
+
+    low, high = metrics.frechet_distance_interval(a, b, seed=4)
+    plain_low, plain_high = metrics.jackknife_interval(figures, [a, b], seed=4)
+    torch.testing.assert_close(low, plain_low.clamp_min(0))
+    torch.testing.assert_close(high, plain_high)
+    assert bool((low < high).all())
+
+
+def test_no_interval_of_two_images(metrics: SimpleNamespace) -> None:
+    low, high = metrics.frechet_distance_interval(torch.randn(2, 3), torch.randn(9, 3), seed=0)
+    assert low.isnan().all() and high.isnan().all()

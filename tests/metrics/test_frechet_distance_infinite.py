@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from synthgap.metrics import FrechetDistance, frechet_distance, frechet_distance_infinite
+from synthgap.metrics._moments import Gaussian, Moments, gaussian, growing, leaving_out
 
 
 def normal(n: int, d: int, seed: int) -> Tensor:
@@ -18,11 +19,12 @@ def normal(n: int, d: int, seed: int) -> Tensor:
 
 
 def test_a_planted_line_is_found(metrics: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    def planted(a: Tensor, b: Tensor) -> FrechetDistance:
-        assert len(a) == len(b) == len(a.unique(dim=0))  # no image twice
-        return FrechetDistance(2.5 + 70 / len(a), 0.0, 0.0)
+    sizes = iter([int(n) for n in torch.linspace(30, 300, 15, dtype=torch.float64).round()])
 
-    monkeypatch.setitem(frechet_distance_infinite.__globals__, "frechet_distance", planted)
+    def planted(a: Gaussian, b: Gaussian, least: int) -> FrechetDistance:
+        return FrechetDistance(2.5 + 70 / next(sizes), 0.0, 0.0)
+
+    monkeypatch.setitem(frechet_distance_infinite.__globals__, "between", planted)
     found = metrics.frechet_distance_infinite(normal(500, 2, 0), normal(300, 2, 1), seed=0)
     assert (found.value, found.slope) == pytest.approx((2.5, 70), rel=1e-9)
     assert found.residual == pytest.approx(0, abs=1e-9)
@@ -35,7 +37,7 @@ def test_a_planted_line_is_found(metrics: SimpleNamespace, monkeypatch: pytest.M
 def test_nearer_to_the_populations_distance(metrics: SimpleNamespace, shift: float) -> None:
     d = 16
     raw, line = [], []
-    for seed in range(4):
+    for seed in range(24):
         a, b = normal(2000, d, 2 * seed), 1.2 * normal(2000, d, 2 * seed + 1) + shift
         found = metrics.frechet_distance_infinite(a, b, seed=0)
         raw.append(found.distances[-1].item())
@@ -65,3 +67,30 @@ def test_too_few_images(metrics: SimpleNamespace, n: int) -> None:
     assert math.isnan(found.value)
     assert math.isnan(found.slope)
     assert len(found.sizes) == len(found.distances) == 0
+
+
+def covariance(of: Gaussian) -> Tensor:
+    return of[1].T @ of[1]
+
+
+@pytest.mark.parametrize("d", [3, 40])
+def test_growing_and_shrinking_gaussians_are_those_of_the_rows(d: int) -> None:
+    """Whether the sums are added up or the rows are few, and far from the origin."""
+    x = normal(100, d, 0) * 2 + 1000
+    for size, found in zip([10, 39, 41, 60, 100], growing(x, [10, 39, 41, 60, 100]), strict=True):
+        expected = np.cov(x[:size].double().numpy().T)
+        np.testing.assert_allclose(covariance(found).numpy(), expected, atol=1e-8)
+        np.testing.assert_allclose(found[0].numpy(), x[:size].double().mean(dim=0).numpy(), rtol=1e-12)
+    groups = torch.arange(100) % 4
+    for left, found in enumerate(leaving_out(x, groups, 4)):
+        np.testing.assert_allclose(covariance(found).numpy(), np.cov(x[groups != left].double().numpy().T), atol=1e-8)
+    np.testing.assert_allclose(covariance(gaussian(x)).numpy(), np.cov(x.double().numpy().T), atol=1e-8)
+
+
+def test_moments_of_nothing_add_nothing() -> None:
+    x = normal(5, 2, 0)
+    whole, empty = Moments.of(x), Moments.of(x[:0])
+    for both in (whole + empty, empty + whole):
+        assert both.n == 5
+        torch.testing.assert_close(both.scatter, whole.scatter)
+        torch.testing.assert_close(both.mean, whole.mean)

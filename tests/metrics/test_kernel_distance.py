@@ -89,3 +89,24 @@ def test_too_few_images_and_a_wrong_kernel(metrics: SimpleNamespace) -> None:
     assert math.isnan(metrics.kernel_distance(one, many))
     assert math.isnan(metrics.kernel_distance(many[:0], many, unbiased=False))
     assert metrics.kernel_distance(one, many, unbiased=False) > 0
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "polynomial"])
+@pytest.mark.parametrize("unbiased", [True, False])
+@pytest.mark.parametrize(("n", "m"), [(60, 45), (7, 20)])
+def test_interval_is_the_plain_jackknifes(
+    metrics: SimpleNamespace, kernel: str, unbiased: bool, n: int, m: int
+) -> None:
+    """The sums over pairs of groups give what the images themselves give."""
+    generator = torch.Generator().manual_seed(1)
+    a, b = torch.randn(n, 5, generator=generator), torch.randn(m, 5, generator=generator) + 0.5
+    options = {"kernel": kernel, "sigma": 2.0, "unbiased": unbiased}
+    low, high = metrics.kernel_distance_interval(a, b, **options, times_1000=True, seed=3)
+    expected = metrics.jackknife_interval(lambda a, b: [metrics.kernel_distance(a, b, **options)], [a, b], seed=3)
+    assert (low / 1000, high / 1000) == pytest.approx([float(end) for end in expected])
+    assert low < high
+
+
+def test_no_interval_of_two_images(metrics: SimpleNamespace) -> None:
+    low, high = metrics.kernel_distance_interval(torch.randn(2, 3), torch.randn(9, 3), seed=0)
+    assert math.isnan(low) and math.isnan(high)

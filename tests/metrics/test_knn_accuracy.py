@@ -1,8 +1,10 @@
-"""k-NN: scikit-learn's neighbours, votes counted in Python, ties, duplicates, blocks, and the second search."""
+"""k-NN: scikit-learn's neighbours, votes counted in Python, ties, duplicates, blocks, blocks that come one by one."""
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,9 +16,8 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch import Tensor
 
 from synthgap import metrics as plain
-from synthgap.metrics import _neighbours
 from synthgap.metrics._blocks import unit
-from synthgap.metrics._neighbours import nearest
+from synthgap.metrics._neighbours import nearest, without_spare_copies
 from synthgap.metrics._votes import majority
 
 
@@ -31,7 +32,7 @@ def brute(reference: Tensor, query: Tensor, k: int) -> np.ndarray:
     return np.asarray(found.kneighbors(query.double().numpy(), return_distance=False))
 
 
-@pytest.mark.parametrize("block", [(256, 8192), (7, 64), (1, 1), (1000, 13)])
+@pytest.mark.parametrize("block", [(256, 8192), (7, 64), (1, 40), (1000, 13)])
 def test_neighbours_are_scikit_learns_whatever_the_block(blobs, block: tuple[int, int]) -> None:
     (reference, _), (query, _) = blobs(6, 60, 24), blobs(6, 10, 24, draw=1)
     assert np.array_equal(nearest(reference, query, 9, block).numpy(), brute(reference, query, 9))
@@ -73,25 +74,24 @@ def test_one_prompt_for_many_images(blobs, block: tuple[int, int]) -> None:
     best = brute(prompts, query, 1)
     # five copies of the nearest prompt, the lowest rows first
     assert found.tolist() == [[100 * int(row) + copy for copy in range(5)] for row in best[:, 0]]
-    assert len(_neighbours._without_spare_copies(prompts[labels], 5)) == 20
+    assert len(without_spare_copies(prompts[labels], 5)) == 20
 
 
 def test_spare_copies_are_dropped_only_when_identical() -> None:
     rows = torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0000002], [1.0, 2.0], [2.0, 4.0]])
-    assert _neighbours._without_spare_copies(rows, 2).tolist() == [0, 1, 2, 4]
-    assert _neighbours._without_spare_copies(rows.double(), 1).tolist() == [0, 2, 4]
-    assert _neighbours._without_spare_copies(rows, 3).tolist() == [0, 1, 2, 3, 4]
+    assert without_spare_copies(rows, 2).tolist() == [0, 1, 2, 4]
+    assert without_spare_copies(rows.double(), 1).tolist() == [0, 2, 4]
+    assert without_spare_copies(rows, 3).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_hash_collisions_drop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.zeros(2, dtype=torch.int64))
     rows = torch.tensor([[1.0, 2.0], [3.0, 2.0], [1.0, 2.0]])
-    assert _neighbours._without_spare_copies(rows, 1).tolist() == [0, 1, 2]
+    assert without_spare_copies(rows, 1).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("n", [20, 400])
 def test_neighbours_nearer_than_float32_can_tell(n: int) -> None:
-    """References within float32's rounding of each other: 20 are all candidates, 400 need the second search."""
     generator = torch.Generator().manual_seed(0)
     d = 64
     query = torch.randn(1, d, dtype=torch.float64, generator=generator)
@@ -99,13 +99,12 @@ def test_neighbours_nearer_than_float32_can_tell(n: int) -> None:
     reference = query + 1e-4 * aside
     expected = brute(reference, query, 5)
     assert np.array_equal(nearest(reference, query, 5).numpy(), expected)
-    screened = _neighbours._candidates(reference, query, 5, (256, 8192))[1]
-    assert set(screened[0].tolist()) != set(expected[0].tolist())  # float32 alone gets it wrong here
+    single = unit(query, torch.float32) @ unit(reference, torch.float32).T
+    assert set(single.topk(5).indices[0].tolist()) != set(expected[0].tolist())  # float32 alone gets it wrong here
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_neighbours_that_float32_may_drop(seed: int) -> None:
-    """Some queries here lose a neighbour among the 21 candidates: the bound on rounding must send them on."""
     generator = torch.Generator().manual_seed(seed)
     query = torch.randn(1, 16, dtype=torch.float64, generator=generator)
     reference = query + 1e-3 * torch.randn(2000, 16, dtype=torch.float64, generator=generator)
@@ -125,19 +124,9 @@ def test_scaled_copies_beyond_the_spare_candidates_go_by_row() -> None:
 def test_references_of_extreme_length(blobs) -> None:
     (reference, _), (query, _) = blobs(6, 60, 24), blobs(6, 10, 24, draw=1)
     expected = nearest(reference, query, 5)
-    assert torch.equal(nearest(reference.double() * 1e-200, query * 1e30, 5), expected)
-
-
-def test_lowered_matmul_precision_changes_nothing(blobs) -> None:
-    (reference, _), (query, _) = blobs(6, 60, 24), blobs(6, 10, 24, draw=1)
-    expected = nearest(reference, query, 5)
-    before = torch.get_float32_matmul_precision()
-    try:
-        torch.set_float32_matmul_precision("medium")
-        assert torch.equal(nearest(reference, query, 5), expected)
-        assert _neighbours._candidates(reference, query, 5, (16, 64))[0].dtype == torch.float64
-    finally:
-        torch.set_float32_matmul_precision(before)
+    for scale in (1e-200, 1e-44, 1e-22, 1e18, 1e30, 1e200):
+        assert torch.equal(nearest(reference.double() * scale, query * 1e30, 5), expected)
+        assert torch.equal(nearest(reference, query.double() * scale, 5), expected)
 
 
 def test_a_query_among_the_references_finds_itself(metrics: SimpleNamespace, blobs) -> None:
@@ -161,20 +150,47 @@ def test_no_query(metrics: SimpleNamespace) -> None:
     assert found[1].shape == found[2].shape == (0,)
 
 
-def test_scores_stay_in_blocks(blobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    (reference, _), (query, _) = blobs(5, 100), blobs(5, 20, draw=1)
-    products: list[int] = []
-    multiply = torch.Tensor.__matmul__
+def test_blocks_one_by_one_are_the_whole(metrics: SimpleNamespace, blobs) -> None:
+    (reference, labels), (query, _) = blobs(6, 60, 24), blobs(6, 10, 24, draw=1)
+    expected = metrics.knn_predictions(reference, labels, query, 6, ks=(1, 5))
+    for sizes in ([360], [1] * 360, [0, 7, 300, 53], [4, 356]):
+        blocks = zip(reference.split(sizes), labels.split(sizes), strict=True)
+        found = metrics.knn_predictions(blocks, None, query, 6, ks=(1, 5), block=(16, 64))
+        assert all(torch.equal(found[k], expected[k]) for k in (1, 5))
 
-    def watched(left: Tensor, right: Tensor) -> Tensor:
-        found = multiply(left, right)
-        products.append(found.numel())
-        return found
 
-    monkeypatch.setattr(torch.Tensor, "__matmul__", watched)
-    nearest(reference, query, 5, (16, 32))
-    assert max(products) == 16 * 32
-    assert sum(products) == len(reference) * len(query)
+def test_blocks_are_let_go(blobs) -> None:
+    query, _ = blobs(6, 10, 24, draw=1)
+    alive: list[weakref.ref[Tensor]] = []
+    most = 0
+
+    def blocks() -> Iterator[tuple[Tensor, Tensor]]:
+        nonlocal most
+        for draw in range(30):
+            e, labels = blobs(6, 60, 24, draw=draw)
+            alive.append(weakref.ref(e))
+            most = max(most, sum(ref() is not None for ref in alive))
+            yield e, labels
+            del e
+
+    plain.knn_predictions(blocks(), None, query, 6, ks=(3,), block=(16, 360))
+    assert len(alive) == 30
+    assert most <= 3
+
+
+def test_wrong_blocks_are_named() -> None:
+    good, labels = torch.eye(2), torch.arange(2)
+    query = torch.eye(2)
+    with pytest.raises(ValueError, match="reference block 1: 1 of 2 rows are not finite"):
+        plain.knn_predictions([(good, labels), (good / torch.tensor([[1], [0]]), labels)], None, query, 2, ks=(1,))
+    with pytest.raises(ValueError, match="reference block 0: found 1 labels for 2 rows"):
+        plain.knn_predictions([(good, labels[:1])], None, query, 2, ks=(1,))
+    with pytest.raises(ValueError, match=r"reference block 0: found vectors of 2 dimensions; expected 3"):
+        plain.knn_predictions([(good, labels)], None, torch.ones(1, 3), 2, ks=(1,))
+    with pytest.raises(ValueError, match=r"ks: found \(3,\); expected integers in \[1, 2\]"):
+        plain.knn_predictions(iter([(good, labels)]), None, query, 2, ks=(3,))
+    with pytest.raises(ValueError, match="reference_labels: found None"):
+        plain.knn_predictions(good, None, query, 2, ks=(1,))
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

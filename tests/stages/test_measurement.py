@@ -18,9 +18,10 @@ from synthgap.store.embeddings import EmbeddingSet
 
 from .simulated import World, make_set
 
-SPEC = MeasureSpec(bootstrap=40)
+SPEC = MeasureSpec(bootstrap=40, extra=())
 NAMES = {
-    "centroid_accuracy", "knn_accuracy@1", "knn_accuracy@5", "average_cosine_similarity", "centroid_distance",
+    "centroid_accuracy", "knn_accuracy@1", "knn_accuracy@5", "average_cosine_similarity", "nearest_cosine_similarity",
+    "centroid_distance",
     "centroid_shift", "linear_separability", "linear_separability_margin", "modality_gap", "frechet_distance",
     "frechet_mean_term", "frechet_covariance_term",
 }  # fmt: skip
@@ -160,7 +161,7 @@ def test_too_few_images_are_nan_with_the_number(world: World) -> None:
 
 
 def test_two_images_per_class_are_enough(world: World) -> None:
-    measured = measure(world.images("nat", 2), world.images("syn", 2), MeasureSpec(bootstrap=20))
+    measured = measure(world.images("nat", 2), world.images("syn", 2), MeasureSpec(bootstrap=20, extra=()))
     assert all(math.isfinite(row.value) for row in measured if row.class_key == OVERALL)
     assert all(math.isfinite(row.value) for row in measured if row.metric == "centroid_distance")
 
@@ -190,13 +191,13 @@ def test_one_prompt_per_class_against_itself(world: World) -> None:
 
 
 def test_no_bootstrap_gives_no_interval(pair: tuple[EmbeddingSet, EmbeddingSet]) -> None:
-    measured = measure(*pair, MeasureSpec(bootstrap=0))
+    measured = measure(*pair, MeasureSpec(bootstrap=0, extra=()))
     assert all(math.isfinite(row.value) and math.isnan(row.ci_low) for row in measured)
 
 
 def test_the_same_input_gives_the_same_rows(rows: list[Measurement], pair: tuple[EmbeddingSet, EmbeddingSet]) -> None:
     assert measure(*pair, SPEC) == rows
-    assert measure(*pair, MeasureSpec(bootstrap=40, seed=1)) != rows
+    assert measure(*pair, SPEC.model_copy(update={"seed": 1})) != rows
 
 
 def test_sets_that_cannot_be_compared(pair: tuple[EmbeddingSet, EmbeddingSet]) -> None:
@@ -249,7 +250,9 @@ def test_json_has_overall_and_classes_by_name(rows: list[Measurement]) -> None:
     names = {f"c{number:03d}": f"class {number}" for number in range(4)}
     found = measurements_json(rows, names, "syn")
     accuracy = found["centroid_accuracy"]
-    assert set(accuracy["overall"]) == {"value", "ci_low", "ci_high", "n"}
+    ends = {"ci_low", "ci_high", "classes_ci_low", "classes_ci_high"}
+    assert set(accuracy["overall"]) == {"value", "n"} | ends
+    assert set(accuracy["per_class"]["class 1"]) == {"value", "ci_low", "ci_high", "n"}
     assert list(accuracy["per_class"]) == list(names.values())
     assert set(found["knn_accuracy"]) == {"1", "5"}
     assert found["knn_accuracy"]["5"]["overall"]["n"] == 80

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from synthgap.core.specs import MeasureSpec
 from synthgap.stages import class_words
 from synthgap.stages.alignment import align, check_classes, without_direction
 from synthgap.stages.comparison import Outcome, sentences
-from synthgap.stages.measurement import TrialSet, run_trials
+from synthgap.stages.measurement import TrialSet, measure_trials, trial_table
 from synthgap.stages.measurement.roles import both_roles
 from synthgap.stages.probing import common_size, probe
 from synthgap.stages.projection import project
@@ -29,6 +31,10 @@ SPEC = MeasureSpec(bootstrap=20)
 @pytest.fixture(scope="module")
 def world() -> World:
     return World(3, dim=12)
+
+
+def run_trials(sets: list[TrialSet], spec: MeasureSpec, *told: Callable[[int, int, str], None]) -> list[dict[str, Any]]:
+    return trial_table(sets, measure_trials(sets, spec, (), *told))
 
 
 def trial_sets(*sets: EmbeddingSet) -> list[TrialSet]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from synthgap import views
-from synthgap.commands.options import Encoder, How, Measures, Output, command_line
+from synthgap.commands.options import Encoder, Flat, How, Measures, Output, command_line
 from synthgap.console import Progress, emit
-from synthgap.core.specs import EncoderSpec, MeasureSpec, Resources
+from synthgap.core.specs import EncoderSpec, MeasureSpec, Resources, TrialSpec
 
 
 def compare(
@@ -43,6 +43,43 @@ def compare(
     )
     summary = pipeline.compare(natural, synthetic, out, options)
     emit(summary, output, lambda found: views.summary(found, out))
+
+
+def trials(
+    natural: Path,
+    synthetic: list[Path],
+    /,
+    *,
+    out: Path,
+    spec: Annotated[TrialSpec | None, Flat] = None,
+    encoder: Encoder = None,
+    measures: Measures = None,
+    resources: How = None,
+    output: Output = "human",
+) -> None:
+    """Measure every set against every set, images and the prompts they were drawn from: references x queries.
+
+    Parameters
+    ----------
+    natural: Path
+        Class-per-folder image folder, set folder, Parquet with Hugging Face features, or .npz embeddings.
+    synthetic: list[Path]
+        One or more of the same.
+    out: Path
+        Folder for trials.parquet, trials_by_class.parquet and trials.json.
+    """
+    from synthgap import pipeline
+
+    options = pipeline.CompareOptions(
+        encoder=encoder or EncoderSpec(),
+        measure=measures or MeasureSpec(),
+        resources=resources or Resources(),
+        progress=Progress(),
+        command=command_line(),
+    )
+    inputs = [pipeline.SetInput(path) for path in (natural, *synthetic)]
+    found = pipeline.cross_trials(inputs[0], inputs[1:], out, spec, options)
+    emit(found, output, views.trials)
 
 
 def measure(

@@ -48,6 +48,10 @@ class Measurement:
     ci_high: float = float("nan")
     n: int = 0
     reason: str = ""
+    """Why there is no value; beside a value, why to doubt it."""
+    classes_ci_low: float = float("nan")
+    """Interval of a mean over classes had other classes been chosen; of the whole set only."""
+    classes_ci_high: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+Classifier = Literal["gaussian-shared", "gaussian-own", "kernel-density", "logistic"]
+Extra = Literal["overlap", "variety", "copies", "difference", "features"]
 
 
 class Spec(BaseModel):
@@ -85,14 +88,30 @@ class GenerateSpec(Spec):
     failure_budget: float = Field(0.05, ge=0, le=1, description="Share of failed images at which the run stops.")
 
 
+PLACE = re.compile(r"\{(?:prompt)?\}")
+"""Where a prompt goes in a template."""
+
+
 class EncoderSpec(Spec):
     """The encoder of images and prompts."""
 
     encoder: str = Field(
-        "lab", description="'lab', an open_clip name or 'local-dir:…', a transformers CLIP folder or a Hub id."
+        "lab",
+        description="'lab', a folder or Hub id of a CLIP, SigLIP, DINOv2, ViT or timm model, or an open_clip 'local-dir:…' or 'hf-hub:…'.",
     )
     revision: str | None = Field(None, description="Revision of the encoder on the Hub.")
     dtype: Dtype = Field("float32", description="Precision of the encoder.")
+    templates: tuple[str, ...] = Field(
+        (),
+        description="Texts with {} for the prompt, such as 'a photo of a {}.'; a prompt's embedding is the mean over them. None by default.",
+    )
+
+    @model_validator(mode="after")
+    def _templates_have_a_place(self) -> Self:
+        for template in self.templates:
+            if not PLACE.search(template) or set("{}") & set(PLACE.sub("", template)):
+                raise ValueError(f"template {template!r} needs {{}} where the prompt goes, and no other braces")
+        return self
 
 
 class MeasureSpec(Spec):
@@ -103,7 +122,38 @@ class MeasureSpec(Spec):
     min_per_class: int = Field(
         2, ge=2, description="Fewer images than this in a class make its figures NaN, with the reason."
     )
-    seed: int = Field(0, ge=0, description="Seed of ties, splits and bootstrap.")
+    few: int = Field(
+        10, ge=2, description="Fewer images than this in a class draw a warning: their intervals are too narrow."
+    )
+    extra: tuple[Extra, ...] = Field(
+        ("overlap", "variety", "copies", "difference"),
+        description="Measures beside accuracy, distance, shift, separability and Fréchet: overlap (precision, recall, density, coverage), variety (Vendi score, covered share), copies (near duplicates, memorisation), difference (CMMD, FID-infinity, permutation test), features (sparsity, redundancy, coding length).",
+    )
+    overlap_k: int = Field(5, ge=1, description="Neighbour that the balls of precision, recall and coverage reach to.")
+    vendi_order: float = Field(
+        1.0, gt=0, description="Order of the Vendi score; the higher, the less rare images count."
+    )
+    copy_level: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="Share of natural images that are less alike to their nearest natural image than what counts as a copy.",
+    )
+    permutations: int = Field(
+        200,
+        ge=0,
+        description="Permutations of the test whether two sets differ; 0 for none. The least p is 1 / (1 + n).",
+    )
+    seed: int = Field(0, ge=0, description="Seed of ties, splits, bootstrap and permutations.")
+
+
+class TrialSpec(Spec):
+    """What the trials ask beside centroids and neighbours."""
+
+    classifiers: tuple[Classifier, ...] = Field(
+        ("gaussian-shared", "kernel-density", "logistic"),
+        description="Classifiers made of the references: Gaussian classes with shared or own covariance, kernel density, logistic regression.",
+    )
 
 
 class Resources(BaseModel):
@@ -198,3 +248,69 @@ class StudySpec(Spec):
         if twice:
             raise ValueError(f"two sets are called {twice[0]!r}; every set needs a name of its own")
         return self
+
+
+Augmentation = Literal["shift", "plain", "multi-crop", "randaug"]
+
+
+class TrainRecipe(Spec):
+    """How a classifier learns. The shipped ones stand in ``stages/training/recipes.py`` with their sources."""
+
+    model: str = Field(description="timm architecture.")
+    model_args: dict[str, Any] = Field(description="What timm's create_model gets beside the number of classes.")
+    image_size: int = Field(ge=16, description="Pixels of the square that the model sees.")
+    crop_share: float = Field(gt=0, le=1, description="image_size over the shorter side that is resized to at tests.")
+    epochs: int = Field(ge=1, description="Passes over the images; a checkpoint follows each.")
+    batch_size: int = Field(ge=1, description="Images of one step, over all processes.")
+    learning_rate: float = Field(gt=0, description="Highest learning rate.")
+    warmup: float = Field(ge=0, lt=1, description="Share of the steps in which the rate rises; a cosine to 0 follows.")
+    momentum: float = Field(ge=0, lt=1)
+    nesterov: bool
+    weight_decay: float = Field(ge=0, description="Of weights; biases and norms have none.")
+    label_smoothing: float = Field(ge=0, lt=1)
+    average: float = Field(ge=0, lt=1, description="Decay of the moving average of the weights; 0 for none.")
+    augmentation: Augmentation
+    precision: Literal["float32", "bfloat16"]
+
+
+class TrainSpec(Spec):
+    """A classifier to train: a recipe, what differs from it, and how many images. None means as the recipe says."""
+
+    recipe: str = Field("small", description="small (about 32x32), S or M (the papers').")
+    model: str | None = Field(None, description="A timm architecture.")
+    model_args: dict[str, Any] | None = Field(None, description="Arguments of the architecture, for --model.")
+    epochs: int | None = Field(None, ge=1, description="Passes over the images; a checkpoint follows each.")
+    iterations: int | None = Field(
+        None, ge=1, description="Steps in all, whatever the number of images; the epochs share them evenly."
+    )
+    batch_size: int | None = Field(None, ge=1, description="Images of one step, over all processes.")
+    learning_rate: float | None = Field(None, gt=0, description="Highest learning rate.")
+    image_size: int | None = Field(None, ge=16, description="Pixels of the square that the model sees.")
+    augmentation: Augmentation | None = Field(
+        None, description="shift (small images), plain (PyTorch's crop and mirror), multi-crop (DINO's, 1 + 8)."
+    )
+    precision: Literal["float32", "bfloat16"] | None = Field(None, description="Of the forward pass.")
+    images: int | None = Field(None, ge=2, description="Images in all, drawn evenly over the classes; all by default.")
+    validation_share: float = Field(
+        0.1, ge=0, lt=1, description="Share of each class kept apart for accuracy, where no --validation is given."
+    )
+    seed: int = Field(0, ge=0, description="Seed of weights, order, augmentation and choice of images.")
+
+
+class EvaluateSpec(Spec):
+    """How a classifier is scored."""
+
+    split: str | None = Field(None, description="Split to score; eval, validation or test by default, else all.")
+    bins: int = Field(15, ge=1, description="Bins of the expected calibration error.")
+    bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples for the 95 % intervals; 0 for none.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+
+
+class LearningResources(BaseModel):
+    """How to train and score: never changes a result beyond rounding, never enters a fingerprint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps; the best there is by default.")
+    workers: int = Field(2, ge=1, description="Threads that decode and cut images, per process.")
+    memory: float = Field(4.0, gt=0, description="GiB of images that are kept in memory, per process.")

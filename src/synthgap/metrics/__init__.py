@@ -14,6 +14,7 @@ from synthgap.metrics._resampling import ClassIntervals
 from synthgap.metrics.attribution import Attribution, ClassAttribution, attribution, class_attribution
 from synthgap.metrics.average_cosine_similarity import average_cosine_similarity, nearest_cosine_similarity
 from synthgap.metrics.bootstrap import bootstrap_classes, bootstrap_interval, bootstrap_statistic
+from synthgap.metrics.bootstrap_over_classes import bootstrap_over_classes
 from synthgap.metrics.centroid_accuracy import centroid_accuracy, nearest_centroid
 from synthgap.metrics.centroid_distance import centroid_distance, centroid_distance_bootstrap
 from synthgap.metrics.centroid_shift import centroid_shift, centroid_shift_bootstrap
@@ -25,17 +26,25 @@ from synthgap.metrics.coding_length import coding_length
 from synthgap.metrics.coverage import coverage
 from synthgap.metrics.covered_share import covered_share
 from synthgap.metrics.density import density
-from synthgap.metrics.frechet_distance import FrechetDistance, frechet_distance
+from synthgap.metrics.frechet_distance import FrechetDistance, frechet_distance, frechet_distance_interval
 from synthgap.metrics.frechet_distance_infinite import FrechetLine, frechet_distance_infinite
+from synthgap.metrics.gaussian_accuracy import gaussian_accuracy, gaussian_predictions
+from synthgap.metrics.holm import holm
 from synthgap.metrics.intra_class_distance import intra_class_distance
-from synthgap.metrics.kernel_distance import kernel_distance
+from synthgap.metrics.jackknife import jackknife_interval
+from synthgap.metrics.kernel_density_accuracy import kernel_density_accuracy, kernel_density_predictions
+from synthgap.metrics.kernel_distance import kernel_distance, kernel_distance_interval
 from synthgap.metrics.knn_accuracy import knn_accuracy, knn_predictions
 from synthgap.metrics.linear_probe import linear_probe
 from synthgap.metrics.linear_separability import LinearSeparability, linear_separability
+from synthgap.metrics.logistic_accuracy import logistic_accuracy
 from synthgap.metrics.memorisation import Memorisation, memorisation
 from synthgap.metrics.modality_gap import modality_gap
 from synthgap.metrics.near_duplicates import NearDuplicates, near_duplicates
+from synthgap.metrics.paired_test import paired_test
+from synthgap.metrics.permutation_test import PermutationTest, permutation_test
 from synthgap.metrics.precision import precision
+from synthgap.metrics.query_scores import QueryScores, query_scores
 from synthgap.metrics.recall import recall
 from synthgap.metrics.redundancy import redundancy
 from synthgap.metrics.sparsity import sparsity
@@ -51,11 +60,14 @@ __all__ = [
     "LinearSeparability",
     "Memorisation",
     "NearDuplicates",
+    "PermutationTest",
+    "QueryScores",
     "SupportOverlap",
     "attribution",
     "average_cosine_similarity",
     "bootstrap_classes",
     "bootstrap_interval",
+    "bootstrap_over_classes",
     "bootstrap_statistic",
     "centroid_accuracy",
     "centroid_distance",
@@ -73,18 +85,30 @@ __all__ = [
     "density",
     "frechet_distance",
     "frechet_distance_infinite",
+    "frechet_distance_interval",
+    "gaussian_accuracy",
+    "gaussian_predictions",
+    "holm",
     "intra_class_distance",
+    "jackknife_interval",
+    "kernel_density_accuracy",
+    "kernel_density_predictions",
     "kernel_distance",
+    "kernel_distance_interval",
     "knn_accuracy",
     "knn_predictions",
     "linear_probe",
     "linear_separability",
+    "logistic_accuracy",
     "memorisation",
     "modality_gap",
     "near_duplicates",
     "nearest_centroid",
     "nearest_cosine_similarity",
+    "paired_test",
+    "permutation_test",
     "precision",
+    "query_scores",
     "recall",
     "redundancy",
     "sparsity",

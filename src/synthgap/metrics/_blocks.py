@@ -9,8 +9,8 @@ from torch import Tensor
 
 from synthgap.metrics._checks import peaks
 
-BLOCK_VALUES = 4_194_304
-"""Float64 values held at once: 32 MiB."""
+BLOCK_VALUES = 393_216
+"""Float64 values held at once: 3 MiB, which stay in the cache from one step to the next."""
 
 TIE = 1e-12
 """Cosines nearer to each other than this are equal: above float64 rounding, far below what float32 vectors resolve."""
@@ -45,10 +45,13 @@ def class_sums(e: Tensor, labels: Tensor, num_classes: int) -> Tensor:
 
 def class_centroids(e: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Centroid of each class, (c, d) float64; NaN rows where a class is empty or its vectors cancel out."""
-    sums = class_sums(e, labels, num_classes)
-    counts = torch.bincount(labels, minlength=num_classes)
-    sums[torch.linalg.vector_norm(sums, dim=1) <= TIE * counts] = torch.nan
-    return unit(sums)
+    return directions(class_sums(e, labels, num_classes), torch.bincount(labels, minlength=num_classes))
+
+
+def directions(sums: Tensor, counts: Tensor) -> Tensor:
+    """Centroids (c, d) from the sums of so many unit vectors; NaN rows where there is none."""
+    vanished = torch.linalg.vector_norm(sums, dim=1) <= TIE * counts.to(sums.device)
+    return unit(sums.masked_fill(vanished.unsqueeze(1), torch.nan))
 
 
 def members_by_class(labels: Tensor, num_classes: int) -> list[Tensor]:

@@ -1,66 +1,173 @@
-"""The k references of the highest cosine to each query, exactly, in bounded memory.
+"""The k references of the highest cosine to each query, exactly, in one pass and bounded memory.
 
-Float32 products in blocks keep the best ``k + SPARE`` candidates of each query. Their cosines are computed anew in
-float64. A reference that was not kept has a float32 score of at most the worst kept one, and float32 errs by at most
-``(2 d + 16) * 2**-24`` for unit vectors, their scaling included, whatever the order of summation; if the k-th best exact cosine lies above that, the
-candidates are certain to hold all neighbours. The few queries of which this is not certain are searched in float64.
+Blocks of references are screened in low precision (`_screening`); float32 and then float64 cosines of the pairs that
+remain decide. A query keeps its k best references so far, and those that tie with the k-th: what a later block must beat.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from synthgap.metrics._blocks import TIE, row_blocks, unit
+from synthgap.metrics._screening import Path, Queries, References, Screen, choose_path, scaled
 
 BLOCK = (256, 8192)
-"""Queries and references compared at once: 8 MiB of float32 scores, which stay in the cache."""
+"""Queries and references compared at once on a CPU: 8 MiB of scores, which stay in the cache."""
+
+GPU_BLOCK = (4096, 131072)
+"""The same on a GPU: 2 GiB."""
 
 SPARE = 16
-"""Candidates kept beyond k, so that queries in need of a second search are rare."""
+"""References kept beyond k, for ties with the k-th."""
+
+PIECE = 64
+"""New references of a query that are merged at once."""
+
+DENSE = 32
+"""Where more than one pair in this many remains, all products in float64 are faster than the pairs one by one."""
 
 
-def nearest(reference: Tensor, query: Tensor, k: int, block: tuple[int, int] = BLOCK) -> Tensor:
-    """Rows of the k nearest references, (m, k) int64, nearest first; of equal cosine (`TIE`) the lower row first."""
-    kept = _without_spare_copies(reference, k)
-    reference = reference[kept] if len(kept) < len(reference) else reference
-    scores, found = _candidates(reference, query, min(k + SPARE, len(reference)), block)
-    cosines = _exact(reference, query, found)
-    best = _ordered(cosines, found)[:, :k]
-    if found.shape[1] < len(reference):
-        rounding = (2 * reference.shape[1] + 16) * 2.0**-24
-        kth = cosines.topk(k, dim=1).values[:, -1]
-        unsure = (kth <= scores.amin(dim=1).double() + rounding + TIE).nonzero().squeeze(1)
-        best[unsure] = _search_again(reference, query[unsure], k)
-    return kept[best]
+def nearest(
+    reference: Tensor | Iterable[Tensor],
+    query: Tensor,
+    k: int,
+    block: tuple[int, int] | None = None,
+    path: Path | None = None,
+) -> Tensor:
+    """Rows of the k nearest references, (m, k) int64, nearest first; of equal cosine (`TIE`) the lower row first.
+
+    Of the references below the k-th cosine, those within `TIE` of it are equal to it. References may come in blocks of
+    any size, each used once. The neighbours are the same for every block and path.
+    """
+    search = Search(query, k, block, path)
+    for part in (reference,) if isinstance(reference, Tensor) else reference:
+        search.add(part)
+    return search.found()
 
 
-def _candidates(reference: Tensor, query: Tensor, count: int, block: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Scores and rows of the best references by float32 products, (m, count) each, in no particular order."""
-    # a lowered matmul precision (TF32, bfloat16) would break the bound on rounding
-    dtype = torch.float32 if torch.get_float32_matmul_precision() == "highest" else torch.float64
-    queries = [unit(part, dtype) for part in query.split(block[0])] if len(query) else []
-    scores = [part.new_empty(len(part), 0) for part in queries]
-    found = [torch.empty(len(part), 0, dtype=torch.long, device=query.device) for part in queries]
-    for start in range(0, len(reference), block[1]):
-        columns = unit(reference[start : start + block[1]].to(query.device), dtype).T
-        for i, part in enumerate(queries):
-            values, rows = (part @ columns).topk(min(count, columns.shape[1]), dim=1)
-            values, rows = torch.cat([scores[i], values], dim=1), torch.cat([found[i], rows + start], dim=1)
-            scores[i], chosen = values.topk(min(count, values.shape[1]), dim=1)
-            found[i] = rows.gather(1, chosen)
-    if not queries:
-        return query.new_empty(0, count), torch.empty(0, count, dtype=torch.long, device=query.device)
-    return torch.cat(scores), torch.cat(found)
+class Search:
+    """Queries that meet references block by block; ``pairs`` counts the products that screening left to be computed anew."""
+
+    def __init__(self, query: Tensor, k: int, block: tuple[int, int] | None = None, path: Path | None = None) -> None:
+        self.query, self.k = query, k
+        self.block = block or (GPU_BLOCK if query.device.type == "cuda" else BLOCK)
+        self.path: Path = path or choose_path(query.device, query.shape[1])
+        self.seen = self.pairs = 0
+        self._waiting: list[tuple[Tensor, Tensor]] = []
+        self._screen: Screen | None = None
+        self._queries: list[Queries] = []
+        self._lists = [Shortlist(len(part), k, query.device) for part in query.split(self.block[0]) if len(query)]
+
+    def add(self, reference: Tensor) -> None:
+        """Compare more references, whose rows follow those before; a few may wait for the next to fill a block."""
+        if len(reference) == 0:
+            return
+        kept = without_spare_copies(reference, self.k)
+        self._waiting.append((kept + self.seen, reference[kept] if len(kept) < len(reference) else reference))
+        self.seen += len(reference)
+        self._compare(self.block[1])
+
+    def found(self) -> Tensor:
+        """The neighbours among all references so far, at least k of them."""
+        self._compare(1)
+        if not self._lists:
+            return torch.empty(0, self.k, dtype=torch.long, device=self.query.device)
+        return torch.cat([_ordered(part.cosines, part.rows)[:, : self.k] for part in self._lists])
+
+    def _compare(self, least: int) -> None:
+        if sum(len(rows) for rows, _ in self._waiting) < least:
+            return
+        rows, reference = (
+            parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*self._waiting, strict=True)
+        )
+        whole = len(rows) - len(rows) % least
+        self._waiting = [(rows[whole:].clone(), reference[whole:].clone())] if whole < len(rows) else []
+        for start in range(0, whole, self.block[1]):
+            part = slice(start, min(start + self.block[1], whole))
+            self._meet(rows[part].to(self.query.device), reference[part].to(self.query.device))
+
+    def _meet(self, rows: Tensor, raw: Tensor) -> None:
+        if not self._lists:
+            return
+        if self._screen is None:
+            self._screen = Screen(self.path, self.query, raw)
+            self._queries = [self._screen.queries(part) for part in self.query.split(self.block[0])]
+        references = self._screen.references(rows, raw)
+        for queries, shortlist in zip(self._queries, self._lists, strict=True):
+            self.pairs += _meet(self._screen, queries, references, shortlist)
 
 
-def _exact(reference: Tensor, query: Tensor, found: Tensor) -> Tensor:
-    """Float64 cosines of each query to its candidates, (m, count)."""
-    cosines = torch.empty(found.shape, dtype=torch.float64, device=query.device)
-    for rows in row_blocks(len(query), found.shape[1] * query.shape[1]):
-        near = unit(reference[found[rows].to(reference.device)].to(query.device))
-        cosines[rows] = (near * unit(query[rows]).unsqueeze(1)).sum(dim=2)
+def _meet(screen: Screen, queries: Queries, references: References, shortlist: Shortlist) -> int:
+    """Enter into the shortlist whatever of a block belongs there; returns how many pairs that took."""
+    owner, column, floor = screen.survivors(queries, references, shortlist.kth - TIE, shortlist.k)
+    if len(owner) * DENSE > len(queries.raw) * len(references.rows):
+        for part in row_blocks(len(queries.raw), max(references.raw.shape)):
+            cosines = unit(queries.raw[part]) @ unit(references.raw).T
+            owner, column = (cosines >= floor[part].unsqueeze(1)).nonzero().T
+            shortlist.add(owner + part.start, references.rows[column], cosines[owner, column])
+        return len(queries.raw) * len(references.rows)
+    pairs = len(owner)
+    near = screen.cosines(queries, references, owner, column) >= floor[owner] - screen.slack
+    owner, column = owner[near], column[near]
+    shortlist.add(owner, references.rows[column], _exact(queries.raw, references.raw, owner, column))
+    return pairs
+
+
+def _exact(query: Tensor, reference: Tensor, owner: Tensor, column: Tensor) -> Tensor:
+    """Float64 cosines of pairs."""
+    cosines = torch.empty(len(owner), dtype=torch.float64, device=query.device)
+    for pairs in row_blocks(len(owner), query.shape[1]):
+        near, own = scaled(reference[column[pairs]], torch.float64), scaled(query[owner[pairs]], torch.float64)
+        cosines[pairs] = (near * own).sum(dim=1)
     return cosines
+
+
+class Shortlist:
+    """The best references of some queries so far: all that are within `TIE` of the k-th or above it.
+
+    A reference that k others of lower rows equal or beat does not enter: they go before it whatever comes, and below the
+    k-th cosine all are one run of ties with it or without. So ties without end take little room.
+    """
+
+    def __init__(self, queries: int, k: int, device: torch.device) -> None:
+        self.k = k
+        self.kth = torch.full((queries,), -torch.inf, dtype=torch.float64, device=device)
+        self.cosines = torch.full((queries, k + SPARE), -torch.inf, dtype=torch.float64, device=device)
+        self.rows = torch.zeros(queries, k + SPARE, dtype=torch.long, device=device)
+
+    def add(self, owner: Tensor, rows: Tensor, cosines: Tensor) -> None:
+        """Enter references by number of query, ordered by it and then by row; rows follow those before."""
+        while len(owner):
+            better = cosines > self.kth[owner]
+            owner, rows, cosines = owner[better], rows[better], cosines[better]
+            counts = torch.bincount(owner, minlength=len(self.kth))
+            place = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner]
+            now = place < PIECE
+            who = (counts > 0).nonzero().squeeze(1)
+            if len(who):
+                slot = torch.zeros_like(counts).index_put((who,), torch.arange(len(who), device=who.device))
+                shape = (len(who), min(PIECE, int(counts.max())))
+                fresh = torch.full(shape, -torch.inf, dtype=torch.float64, device=owner.device)
+                fresh[slot[owner[now]], place[now]] = cosines[now]
+                numbers = torch.zeros(shape, dtype=torch.long, device=owner.device)
+                numbers[slot[owner[now]], place[now]] = rows[now]
+                self._merge(who, fresh, numbers)
+            owner, rows, cosines = owner[~now], rows[~now], cosines[~now]
+
+    def _merge(self, who: Tensor, fresh: Tensor, numbers: Tensor) -> None:
+        cosines, order = torch.cat([self.cosines[who], fresh], dim=1).sort(dim=1, descending=True)
+        rows = torch.cat([self.rows[who], numbers], dim=1).gather(1, order)
+        kth = cosines[:, self.k - 1]
+        cosines = cosines.masked_fill(cosines < kth.unsqueeze(1) - TIE, -torch.inf)
+        more = int((cosines > -torch.inf).sum(dim=1).max()) - self.cosines.shape[1]
+        if more > 0:
+            self.cosines = torch.nn.functional.pad(self.cosines, (0, more), value=-torch.inf)
+            self.rows = torch.nn.functional.pad(self.rows, (0, more))
+        width = self.cosines.shape[1]
+        self.kth[who], self.cosines[who], self.rows[who] = kth, cosines[:, :width], rows[:, :width]
 
 
 def _ordered(cosines: Tensor, found: Tensor) -> Tensor:
@@ -73,40 +180,43 @@ def _ordered(cosines: Tensor, found: Tensor) -> Tensor:
     return found.gather(1, run.gather(1, order).argsort(dim=1, stable=True))
 
 
-def _search_again(reference: Tensor, query: Tensor, k: int) -> Tensor:
-    """Search all references in float64, a few queries at a time."""
-    found = torch.empty(len(query), k, dtype=torch.long, device=query.device)
-    for rows in row_blocks(len(query), len(reference)):
-        few = unit(query[rows])
-        parts = row_blocks(len(reference), reference.shape[1])
-        cosines = torch.cat([few @ unit(reference[part].to(query.device)).T for part in parts], dim=1)
-        least = cosines.topk(k, dim=1).values[:, -1] - TIE
-        for row, (values, limit) in enumerate(zip(cosines, least, strict=True), start=rows.start):
-            near = (values >= limit).nonzero().T
-            found[row] = _ordered(values[near], near)[0, :k]
-    return found
-
-
-def _without_spare_copies(reference: Tensor, copies: int) -> Tensor:
+def without_spare_copies(reference: Tensor, copies: int) -> Tensor:
     """Rows of the references without those that have ``copies`` identical rows before them, ascending.
 
     They can never be among that many neighbours, since the lower row goes first. A prompt that stands for a thousand
     images is then compared a few times instead of a thousand.
     """
-    bits = reference.view(torch.int64 if reference.dtype == torch.float64 else torch.int32)
-    mixers = torch.randint(-(2**62), 2**62, bits.shape[1:], generator=torch.Generator().manual_seed(0)).to(bits.device)
-    hashes = torch.cat([(bits[rows] * mixers).sum(dim=1) for rows in row_blocks(len(bits), bits.shape[1])])
+    n, d = reference.shape
+    everything = torch.arange(n, device=reference.device)
+    # rows that differ in a few columns need no closer look
+    few = reference[:, :: max(1, d // 8)].contiguous()
+    suspects = _repeated(_hashes(few), copies)
+    if len(suspects) == 0:
+        return everything
+    hashes = _hashes(reference[suspects])
     order = hashes.argsort(stable=True)
     place = torch.arange(len(order), device=order.device)
     new = torch.ones_like(place, dtype=torch.bool)
     new[1:] = hashes[order[1:]] != hashes[order[:-1]]
     first = torch.where(new, place, 0).cummax(dim=0).values
     spare = place - first >= copies
-    again, origin = order[~new], order[first[~new]]
-    identical = all(
-        torch.equal(reference[again[rows]], reference[origin[rows]])
-        for rows in row_blocks(len(again), reference.shape[1])
-    )
-    if not spare.any() or not identical:  # two different rows of one hash: keep everything
-        return place
-    return order[~spare].sort().values
+    again, origin = suspects[order[~new]], suspects[order[first[~new]]]
+    identical = all(torch.equal(reference[again[rows]], reference[origin[rows]]) for rows in row_blocks(len(again), d))
+    if not identical:  # two different rows of one hash: keep everything
+        return everything
+    kept = torch.ones_like(everything, dtype=torch.bool)
+    kept[suspects[order[spare]]] = False
+    return everything[kept]
+
+
+def _repeated(hashes: Tensor, copies: int) -> Tensor:
+    """Rows whose hash more than that many rows have, ascending."""
+    _, kind, counts = hashes.unique(return_inverse=True, return_counts=True)
+    often: Tensor = counts[kind] > copies
+    return often.nonzero().squeeze(1)
+
+
+def _hashes(rows: Tensor) -> Tensor:
+    bits = rows.view(torch.int64 if rows.dtype == torch.float64 else torch.int32)
+    mixers = torch.randint(-(2**62), 2**62, bits.shape[1:], generator=torch.Generator().manual_seed(0)).to(bits.device)
+    return torch.cat([(bits[part] * mixers).sum(dim=1) for part in row_blocks(len(bits), bits.shape[1])])

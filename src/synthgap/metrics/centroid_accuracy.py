@@ -56,7 +56,7 @@ def nearest_centroid(
     found = torch.empty(len(query), dtype=torch.long, device=query.device)
     for rows in row_blocks(len(query), max(len(known), query.shape[1])):
         cosines = unit(query[rows]) @ middles[known].T
-        found[rows] = known[_highest(cosines, chance[rows])]
+        found[rows] = known[drawn_highest(cosines, chance[rows])]
     return found
 
 
@@ -98,7 +98,7 @@ def centroid_accuracy(
     return correctness(found, labels, reference_labels, num_classes)
 
 
-def _highest(cosines: Tensor, chance: Tensor) -> Tensor:
+def drawn_highest(cosines: Tensor, chance: Tensor) -> Tensor:
     """Column of the highest cosine in each row; among tied ones the ``chance``-th, chance in [0, 1)."""
     tied = cosines >= cosines.amax(dim=1, keepdim=True) - TIE
     place = (chance * tied.sum(dim=1)).long() + 1

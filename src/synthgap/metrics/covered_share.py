@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthgap.metrics import _checks
-from synthgap.metrics.frechet_distance import _moments
+from synthgap.metrics._moments import gaussian
 
 
 def covered_share(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "m d"]) -> float:
@@ -46,7 +46,7 @@ def covered_share(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "m 
     synthetic = _checks.features("synthetic", synthetic, width=natural.shape[1]).to(natural.device)
     if min(len(natural), len(synthetic)) < 2 or bool((natural == natural[0]).all()):
         return math.nan
-    (_, factor), (_, other) = _moments(natural), _moments(synthetic)
+    (_, factor), (_, other) = gaussian(natural), gaussian(synthetic)
     total = float(factor.square().sum())
     missing = float(torch.linalg.eigvalsh(_difference(factor, other)).clamp_min(0).sum())
     return min(1.0, max(0.0, 1 - missing / total))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from synthgap.metrics import _checks
-from synthgap.metrics._blocks import row_blocks
+from synthgap.metrics._moments import Gaussian, gaussian, leaving_out
+from synthgap.metrics.jackknife import around, draw_groups, groups_for
 
 
 @dataclass(frozen=True)
@@ -56,31 +57,62 @@ def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Freche
     """
     a = _checks.features("a", a)
     b = _checks.features("b", b, width=a.shape[1]).to(a.device)
-    (mean_a, factor_a), (mean_b, factor_b) = _moments(a), _moments(b)
+    return between(gaussian(a), gaussian(b), min(len(a), len(b)))
+
+
+def frechet_distance_interval(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], *, seed: int
+) -> tuple[Float64[Tensor, " 3"], Float64[Tensor, " 3"]]:
+    """Find 95 % intervals of the distance and its two terms by leaving out a tenth of either set in turn.
+
+    `jackknife_interval` of `frechet_distance`, with the sums of each tenth added up instead of the images: as fast as a
+    single distance where there are many images. It tells of chance and not of the bias that few images cause.
+
+    Args:
+        a: Embeddings of one set.
+        b: Embeddings of the other set, of the same width.
+        seed: Seed of the tenths.
+
+    Returns:
+        Lower and upper ends of distance, mean term and covariance term, each at least 0; NaN as in `jackknife_interval`.
+
+    Raises:
+        ValueError: Wrong shapes or widths, rows that are not finite, or a negative seed.
+
+    Example:
+        >>> import torch
+        >>> a, b = torch.randn(2, 500, 4, generator=torch.Generator().manual_seed(0))
+        >>> low, high = frechet_distance_interval(a, b, seed=0)
+        >>> bool(low[0] < frechet_distance(a, b).total < high[0])
+        True
+    """
+    a = _checks.features("a", a)
+    b = _checks.features("b", b, width=a.shape[1]).to(a.device)
+    generator = _checks.generator(seed)
+    value = _figures(frechet_distance(a, b))
+    count = groups_for([a, b])
+    if not count:
+        return torch.full_like(value, torch.nan), torch.full_like(value, torch.nan)
+    left = [leaving_out(x, draw_groups(x, count, generator), count) for x in (a, b)]
+    least = min(len(a), len(b)) - 1
+    without = torch.stack([_figures(between(of_a, of_b, least)) for of_a, of_b in zip(*left, strict=True)])
+    low, high = around(value, without)
+    return low.clamp_min(0), high
+
+
+def between(a: Gaussian, b: Gaussian, least: int) -> FrechetDistance:
+    """The distance of two Gaussians; ``least`` is the number of images of the smaller set."""
+    (mean_a, factor_a), (mean_b, factor_b) = a, b
     mean_term = float((mean_a - mean_b).square().sum())
-    if min(len(a), len(b)) < 2:
+    if least < 2:
         return FrechetDistance(torch.nan, mean_term, torch.nan)
     traces = factor_a.square().sum() + factor_b.square().sum()
     covariance_term = float((traces - 2 * _root_trace(factor_a, factor_b)).clamp_min(0))
     return FrechetDistance(mean_term + covariance_term, mean_term, covariance_term)
 
 
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (d,) and a factor F (r, d) of the covariance, ``F.T @ F``, with the fewest rows that are at hand."""
-    n, d = x.shape
-    parts = [x[rows] for rows in row_blocks(n, d)]
-    mean = sum((part.sum(dim=0, dtype=torch.float64) for part in parts), torch.zeros(d).to(x).double()) / n
-    if n <= max(d, 1):
-        return mean, (x.double() - mean) / max(n - 1, 1) ** 0.5
-    covariance = torch.zeros(d, d, dtype=torch.float64, device=x.device)
-    for part in parts:
-        centred = part.double() - mean
-        covariance.addmm_(centred.T, centred, alpha=1 / (n - 1))
-    lower, failed = torch.linalg.cholesky_ex(covariance)
-    if not failed:
-        return mean, lower.T
-    values, vectors = torch.linalg.eigh(covariance)  # singular: the images lie in a subspace
-    return mean, (vectors * values.clamp_min(0).sqrt()).T
+def _figures(found: FrechetDistance) -> Tensor:
+    return torch.tensor([found.total, found.mean_term, found.covariance_term], dtype=torch.float64)
 
 
 def _root_trace(factor_a: Tensor, factor_b: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from synthgap.metrics import _checks
-from synthgap.metrics.frechet_distance import frechet_distance
+from synthgap.metrics._moments import growing
+from synthgap.metrics.frechet_distance import between
 
 POINTS = 15
 """Sizes that the line is fitted to, from a tenth of the images to all of them, as in arXiv:1911.07023."""
@@ -47,7 +48,8 @@ def frechet_distance_infinite(
 
     The bias is a line only for N well above the number of dimensions; below it the points bend and the value is
     wrong: trust it where the smallest subset has more images than dimensions, and where ``residual`` is small beside
-    ``value``. Subsets overlap, so the residual is no standard error; other seeds show how far the value moves.
+    ``value``. Each subset holds the smaller ones, so that an image is looked at once; the residual is therefore no
+    standard error, and other seeds show how far the value moves.
 
     Args:
         a: Embeddings of one set, as given.
@@ -75,7 +77,9 @@ def frechet_distance_infinite(
     sizes = torch.linspace(max(2, most // 10), max(2, most), points, dtype=torch.float64).round().long().unique()
     if len(sizes) < points:
         return FrechetLine(math.nan, math.nan, math.nan, sizes[:0], torch.empty(0, dtype=torch.float64))
-    measured = [frechet_distance(*(_some(e, size, generator) for e in (a, b))).total for size in sizes.tolist()]
+    drawn = [e[torch.randperm(len(e), generator=generator)[:most].to(e.device)] for e in (a, b)]
+    grown = zip(*(growing(e, sizes.tolist()) for e in drawn), strict=True)
+    measured = [between(of_a, of_b, 2).total for of_a, of_b in grown]
     distances = torch.tensor(measured, dtype=torch.float64)
     inverse = 1 / sizes.double()
     apart = inverse - inverse.mean()
@@ -83,8 +87,3 @@ def frechet_distance_infinite(
     value = distances.mean() - slope * inverse.mean()
     residual = (distances - value - slope * inverse).square().mean().sqrt()
     return FrechetLine(float(value), float(slope), float(residual), sizes, distances)
-
-
-def _some(e: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """That many rows, each at most once."""
-    return e[torch.randperm(len(e), generator=generator)[:size].to(e.device)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from synthgap.metrics import _checks, _numbers
 from synthgap.metrics._euclidean import middle, squared_distances, tiles, upper_tiles
+from synthgap.metrics.jackknife import around, draw_groups, groups_for
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
@@ -61,18 +63,107 @@ def kernel_distance(
         >>> round(kernel_distance(a, b, sigma=5.0, unbiased=False), 6)
         0.786939
     """
+    value = _sums(a, b, kernel, sigma).distance(_numbers.flag("unbiased", unbiased))
+    return value * 1000 if _numbers.flag("times_1000", times_1000) else value
+
+
+def kernel_distance_interval(
+    a: Float[Tensor, "n d"],
+    b: Float[Tensor, "m d"],
+    *,
+    kernel: Literal["gaussian", "polynomial"] = "gaussian",
+    sigma: float = 10.0,
+    unbiased: bool = True,
+    times_1000: bool = False,
+    seed: int,
+) -> tuple[float, float]:
+    """Find the 95 % interval of `kernel_distance` by leaving out a tenth of either set in turn.
+
+    That of `jackknife_interval`, from the sums over the pairs of tenths: every pair of images is looked at once.
+
+    Args:
+        a: Embeddings of one set.
+        b: Embeddings of the other set, of the same width.
+        kernel: As in `kernel_distance`.
+        sigma: As in `kernel_distance`.
+        unbiased: As in `kernel_distance`.
+        times_1000: As in `kernel_distance`.
+        seed: Seed of the tenths.
+
+    Returns:
+        Lower and upper end; NaN when a set has fewer than three images.
+
+    Raises:
+        ValueError: As in `kernel_distance`, or a negative seed.
+
+    Example:
+        >>> import torch
+        >>> a, b = torch.randn(2, 500, 4, generator=torch.Generator().manual_seed(0))
+        >>> low, high = kernel_distance_interval(a, b, sigma=2.0, seed=0)
+        >>> low < kernel_distance(a, b, sigma=2.0) < high
+        True
+    """
+    generator, scale = _checks.generator(seed), 1000 if _numbers.flag("times_1000", times_1000) else 1
+    unbiased = _numbers.flag("unbiased", unbiased)
+    count = groups_for([a, b])
+    groups = [draw_groups(x, max(1, count), generator) for x in (a, b)]
+    sums = _sums(a, b, kernel, sigma, groups, max(1, count))
+    if not count:
+        return math.nan, math.nan
+    without = [[sums.without(left).distance(unbiased)] for left in range(count)]
+    value = torch.tensor([sums.distance(unbiased)], dtype=torch.float64)
+    low, high = around(value, torch.tensor(without, dtype=torch.float64))
+    return float(low) * scale, float(high) * scale
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Kernel summed over the pairs of each two groups, in float64.
+
+    Within a set (2, g, g): over all pairs and, second, over those of an image with itself; between the sets (g, g).
+    """
+
+    within: tuple[Tensor, Tensor]
+    between: Tensor
+    sizes: tuple[Tensor, Tensor]
+
+    def without(self, left: int) -> _Sums:
+        """The sums of all groups but one."""
+        keep = torch.arange(len(self.between)) != left
+        parts = [matrix[..., keep, :][..., keep] for matrix in (*self.within, self.between)]
+        return _Sums((parts[0], parts[1]), parts[2], (self.sizes[0][keep], self.sizes[1][keep]))
+
+    def distance(self, unbiased: bool) -> float:
+        """The squared distance; NaN for too few images."""
+        n, m = (float(of.sum()) for of in self.sizes)
+        if min(n, m) < (2 if unbiased else 1):
+            return math.nan
+        means = [
+            float(pairs[0].sum() - pairs[1].sum()) / (size * (size - 1))
+            if unbiased
+            else float(pairs[0].sum()) / size**2
+            for pairs, size in zip(self.within, (n, m), strict=True)
+        ]
+        return sum(means) - 2 * float(self.between.sum()) / (n * m)
+
+
+def _sums(
+    a: Tensor, b: Tensor, kernel: str, sigma: float, groups: Sequence[Tensor] | None = None, count: int = 1
+) -> _Sums:
+    """Check the arguments and sum the kernel, every pair once; without groups all images are in one."""
     a = _checks.features("a", a)
     b = _checks.features("b", b, width=a.shape[1]).to(a.device)
     sigma = _numbers.number("sigma", sigma, "a finite number above 0", above=0, most=torch.finfo(torch.float64).max)
-    unbiased, times_1000 = _numbers.flag("unbiased", unbiased), _numbers.flag("times_1000", times_1000)
     if kernel not in ("gaussian", "polynomial"):
         raise ValueError(f"kernel: found {kernel!r}; expected 'gaussian' or 'polynomial'")
-    if min(len(a), len(b)) < (2 if unbiased else 1):
-        return math.nan
     k = partial(_gaussian, middle(a, b), sigma) if kernel == "gaussian" else _polynomial
-    between = sum(float(k(a[rows], b[columns]).sum()) for rows, columns in tiles(len(a), len(b)))
-    value = _within(a, k, unbiased) + _within(b, k, unbiased) - 2 * between / (len(a) * len(b))
-    return value * 1000 if times_1000 else value
+    groups = groups or [torch.zeros(len(x), dtype=torch.long, device=a.device) for x in (a, b)]
+    of_a, of_b = (torch.nn.functional.one_hot(of.to(a.device), count).double() for of in groups)
+    between = torch.zeros(count, count, dtype=torch.float64, device=a.device)
+    for rows, columns in tiles(len(a), len(b)):
+        between += of_a[rows].T @ k(a[rows], b[columns]) @ of_b[columns]
+    within = [_within(x, of, k).cpu() for x, of in ((a, of_a), (b, of_b))]
+    return _Sums((within[0], within[1]), between.cpu(), (of_a.sum(dim=0).cpu(), of_b.sum(dim=0).cpu()))
 
 
 def _gaussian(origin: Tensor, sigma: float, x: Tensor, y: Tensor) -> Tensor:
@@ -84,13 +175,16 @@ def _polynomial(x: Tensor, y: Tensor) -> Tensor:
     return (x.double() @ y.double().T / x.shape[1] + 1) ** 3
 
 
-def _within(e: Tensor, kernel: Kernel, unbiased: bool) -> float:
-    """Mean kernel over the pairs of a set, with or without the pairs of an image and itself."""
-    total, n = 0.0, len(e)
-    for rows, columns in upper_tiles(n):
+def _within(e: Tensor, members: Tensor, kernel: Kernel) -> Tensor:
+    """Sums over the pairs of each two groups of a set, (2, g, g): all pairs, and those of an image with itself."""
+    count = members.shape[1]
+    sums = torch.zeros(2, count, count, dtype=torch.float64, device=e.device)
+    for rows, columns in upper_tiles(len(e)):
         values = kernel(e[rows], e[columns])
+        part = members[rows].T @ values @ members[columns]
         if rows.start == columns.start:
-            total += float(values.sum()) - (float(values.diagonal().sum()) if unbiased else 0.0)
+            sums[0] += part
+            sums[1] += torch.diag(members[rows].T @ values.diagonal())
         else:
-            total += 2 * float(values.sum())
-    return total / (n * (n - 1) if unbiased else n * n)
+            sums[0] += part + part.T
+    return sums

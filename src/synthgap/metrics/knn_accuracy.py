@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 
 from synthgap.metrics import _checks
-from synthgap.metrics._neighbours import BLOCK, nearest
+from synthgap.metrics._labelled import Blocks, labelled
+from synthgap.metrics._neighbours import Search
 from synthgap.metrics._votes import correctness, majority
 
 
 def knn_predictions(
-    reference: Float[Tensor, "n d"],
-    reference_labels: Int[Tensor, " n"],
+    reference: Float[Tensor, "n d"] | Blocks,
+    reference_labels: Int[Tensor, " n"] | None,
     query: Float[Tensor, "m d"],
     num_classes: int,
     ks: Sequence[int] = (1, 5),
     *,
-    block: tuple[int, int] = BLOCK,
+    block: tuple[int, int] | None = None,
 ) -> dict[int, Int64[Tensor, " m"]]:
     """Name the most frequent class among the k references of the highest cosine to each query.
 
@@ -27,17 +29,18 @@ def knn_predictions(
     the order of their row; classes of equally many votes are decided by their nearest member. A query that is itself
     among the references is its own neighbour: take the two from different splits.
 
-    The neighbours are exact: float32 products in blocks choose candidates, float64 cosines order them, and a query
-    for which the float32 rounding could have hidden a neighbour is searched again in float64. They are the same
-    for every block size.
+    The neighbours are exact: products in low precision (int8 on a CPU with instructions for it, bfloat16 on a GPU)
+    leave out what lies below the k-th best by more than they can err, float64 cosines order the rest. They are the same
+    for every block size, on every machine.
 
     Args:
-        reference: Embeddings of the reference set's train split, any scale.
-        reference_labels: Class of each reference in [0, num_classes).
+        reference: Embeddings of the reference set's train split, any scale; or pairs of embeddings and labels block by
+            block, each used once, for a set that does not fit in memory.
+        reference_labels: Class of each reference in [0, num_classes); None with blocks.
         query: Embeddings of the query set's eval split, of the same width.
         num_classes: Number of classes.
         ks: Numbers of neighbours, each in [1, n].
-        block: Queries and references compared at once; a block of scores takes 4 bytes each.
+        block: Queries and references compared at once, 4 bytes of memory per pair; None for what suits the device.
 
     Returns:
         For each k the class of each query.
@@ -52,16 +55,31 @@ def knn_predictions(
         >>> knn_predictions(reference, torch.tensor([0, 1, 1]), torch.tensor([[1.0, 0.1]]), num_classes=2, ks=(1, 3))
         {1: tensor([0]), 3: tensor([1])}
     """
-    reference = _checks.embeddings("reference", reference)
-    query = _checks.embeddings("query", query, width=reference.shape[1])
-    labels = _checks.labels("reference_labels", reference_labels, len(reference), num_classes)
-    wrong = [k for k in ks if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(reference)]
-    if wrong or not ks:
-        raise ValueError(f"ks: found {tuple(ks)}; expected integers in [1, {len(reference)}], the number of references")
-    rows, columns = (_checks.whole("block", size) for size in block)
-    found = nearest(reference, query, max(ks), (rows, columns))
+    blocks, query = labelled(reference, reference_labels, query, num_classes)
+    n = len(reference) if isinstance(reference, Tensor) else None
+    check_ks(ks, n)
+    rows, columns = (_checks.whole("block", size) for size in block) if block is not None else (None, None)
+    search = Search(query, max(ks), None if rows is None or columns is None else (rows, columns))
+    labels = [torch.empty(0, dtype=torch.long)]
+    for e, classes in blocks:
+        search.add(e)
+        labels.append(classes.cpu())
+    check_ks(ks, search.seen)
+    return votes(search, torch.cat(labels), ks)
+
+
+def votes(search: Search, labels: Tensor, ks: Sequence[int]) -> dict[int, Tensor]:
+    """For each k the most frequent class of the k nearest references, whose labels these are."""
+    found = search.found()
     neighbours = labels.to(found.device)[found]
     return {k: majority(neighbours[:, :k]) for k in ks}
+
+
+def check_ks(ks: Sequence[int], n: int | None) -> None:
+    """Refuse anything but integers from 1 to the number of references; that number may not be known yet."""
+    if not ks or any(isinstance(k, bool) or not isinstance(k, int) or k < 1 or (n is not None and k > n) for k in ks):
+        most = "n" if n is None else n
+        raise ValueError(f"ks: found {tuple(ks)}; expected integers in [1, {most}], the number of references")
 
 
 def knn_accuracy(

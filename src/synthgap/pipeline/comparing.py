@@ -1,37 +1,26 @@
-"""Which stage needs what, in order: the comparison of natural with synthetic images, and the plain measurement.
-
-Embeddings are kept in the run folder and are not computed again; what follows takes seconds and is always computed
-from them, so a run that was killed and repeated ends as one that was not.
-"""
+"""The comparison of natural with synthetic images: every stage that follows from the embeddings, and the tables."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from synthgap.core.errors import InputError
-from synthgap.core.records import ClassEntry, Finding, Measurement
-from synthgap.core.specs import EncoderSpec, MeasureSpec, Resources
+from synthgap.core.records import Finding, Measurement
+from synthgap.pipeline.run import CompareOptions, Run, Study
 from synthgap.stages import class_words
-from synthgap.stages.alignment import Aligned, align, check_classes, matched_to, rename_classes, without_direction
 from synthgap.stages.comparison import Outcome, SetFacts, left_out_rows, skipped_rows, summarise, write_findings_by_set
 from synthgap.stages.diagnosis import Case, SweepSet, diagnose
-from synthgap.stages.embedding import embed_images, embed_prompts
-from synthgap.stages.inputs import OpenedSet, SetInput, distinct_names, open_set
+from synthgap.stages.inputs import OpenedSet, SetInput
 from synthgap.stages.measurement import (
     TrialSet,
-    check_comparable,
-    measure,
     measure_baseline,
     measure_study,
+    measure_trials,
     measurements_json,
-    run_trials,
+    trial_table,
 )
 from synthgap.stages.measurement.roles import at_most, both_roles, reference_rows
 from synthgap.stages.probing import common_size, probe
@@ -40,27 +29,7 @@ from synthgap.stages.report import write_report
 from synthgap.stages.thumbnails import thumbnails
 from synthgap.store import tables
 from synthgap.store.atomic import write_json
-from synthgap.store.embeddings import EmbeddingSet, load_embeddings
-from synthgap.store.keys import safe_key
-
-__all__ = ["CompareOptions", "SetInput", "compare", "compare_many", "measure_files"]
-
-Progress = Callable[[int, int, str], None]
-"""Called with what is done, what there is in all, and what is being done."""
-
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """How to compare; the defaults are the specs' own."""
-
-    encoder: EncoderSpec = field(default_factory=EncoderSpec)
-    measure: MeasureSpec = field(default_factory=MeasureSpec)
-    resources: Resources = field(default_factory=Resources)
-    progress: Progress | None = None
-    command: str = ""
-    """The command line, for the summary."""
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    """Of what was done before, such as drawing, for the summary."""
+from synthgap.store.embeddings import EmbeddingSet
 
 
 def compare(natural: Path, synthetic: Path, out: Path, options: CompareOptions | None = None) -> dict[str, Any]:
@@ -94,14 +63,8 @@ def compare_many(
     """
     if not synthetic:
         raise InputError("no synthetic set given; name at least one")
-    run = _Run(out, options or CompareOptions())
-    opened = run.open([natural, *synthetic])
-    with run.stage("embedding"):
-        loaded = [run.embed(one) for one in opened]
-        aligned = align(loaded[0], loaded[1:])
-        for images in aligned.synthetic:
-            check_comparable(aligned.natural, images)
-        study = run.with_words(opened, *_named(aligned, opened))
+    run = Run(out, options or CompareOptions())
+    study = run.study([natural, *synthetic])
     found = _compute(run, study)
     _write_tables(run, study, found)
     summary = _summary(run, study, found)
@@ -110,172 +73,6 @@ def compare_many(
         write_report(run.out)
     write_json(run.out / "summary.json", summary | {"seconds": run.seconds})
     return summary
-
-
-def measure_files(reference: Path, query: Path, spec: MeasureSpec | None = None) -> dict[str, Any]:
-    """Measure one file or folder of embeddings against another, as JSON (design section 8).
-
-    References are the reference set's train split and queries the query set's eval split where a set has both, else
-    all rows. Classes match by key or by name.
-
-    Returns:
-        Per metric ``overall`` and ``per_class``; ``knn_accuracy`` per k. Besides, ``reference`` and ``query`` (names),
-        ``skipped`` rows and ``notes``.
-
-    Raises:
-        InputError: A file cannot be read, the embeddings differ in length or encoder, or no class is in both.
-    """
-    spec = spec or MeasureSpec()
-    left, right = (without_direction(load_embeddings(path)) for path in (reference, query))
-    name = right.name if left.name != right.name else f"{right.name} (query)"
-    asked = matched_to(left, right).renamed(name)
-    found = measurements_json(measure(left, asked, spec), {**asked.classes, **left.classes}, asked.name)
-    skipped, notes = [], []
-    for images in (left, asked):
-        rows, told = skipped_rows(images)
-        skipped += rows
-        notes += told
-    if reference.resolve() == query.resolve() and len(left.split_names()) == 1:
-        notes.append("reference and query are the same rows: each finds itself as its nearest neighbour")
-    return found | {"reference": left.name, "query": asked.name, "skipped": skipped, "notes": notes}
-
-
-@dataclass(frozen=True)
-class _Study:
-    """The sets of a comparison under common class keys, and what is known of them in words."""
-
-    opened: Sequence[OpenedSet]
-    aligned: Aligned
-    classes: Mapping[str, ClassEntry]
-    prompts: Mapping[str, EmbeddingSet] = field(default_factory=dict)
-    """Prompts of each synthetic set by its name; empty for embeddings that were given."""
-    described: Mapping[str, str] = field(default_factory=dict)
-    senses: Mapping[str, list[tuple[str, np.ndarray]]] = field(default_factory=dict)
-
-    @property
-    def natural(self) -> EmbeddingSet:
-        """The natural set."""
-        return self.aligned.natural
-
-    @property
-    def main(self) -> EmbeddingSet:
-        """The synthetic set that the summary speaks of."""
-        return self.aligned.synthetic[0]
-
-    @property
-    def images(self) -> tuple[EmbeddingSet, ...]:
-        """Every image set, the natural one first."""
-        return (self.natural, *self.aligned.synthetic)
-
-    @property
-    def prompt_sets(self) -> list[EmbeddingSet]:
-        """Every prompt set once; two image sets may share one."""
-        return list({prompts.name: prompts for prompts in self.prompts.values()}.values())
-
-
-class _Run:
-    """The folder of one comparison, the seconds of its stages, and what the user must know."""
-
-    def __init__(self, out: Path, options: CompareOptions) -> None:
-        self.out, self.options = out.expanduser(), options
-        self.seconds: dict[str, float] = dict(options.seconds)
-        self.warnings: list[str] = []
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time what runs inside, and tell of its begin and end."""
-        self.tell(0, 1, name)
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 2)
-        self.tell(1, 1, name)
-
-    def tell(self, done: int, total: int, what: str) -> None:
-        """Report progress."""
-        if self.options.progress is not None:
-            self.options.progress(done, total, what)
-
-    def open(self, inputs: Sequence[SetInput]) -> list[OpenedSet]:
-        """Open every set and refuse what cannot be compared, before anything is computed."""
-        opened = [open_set(item) for item in inputs]
-        distinct_names(opened)
-        check_classes([(one.name, one.present) for one in opened])
-        for one in opened:
-            self.warnings += [f"{one.name}: {note}" for note in (one.source.notes if one.source is not None else ())]
-        return opened
-
-    def embed(self, one: OpenedSet) -> EmbeddingSet:
-        """The embeddings of a set, computed where they are not given."""
-        images = one.given
-        if one.source is not None:
-            options, folder = self.options, self._folder(one.name)
-            embed_images(one.source, options.encoder, folder, options.resources, options.progress)
-            images = load_embeddings(folder)
-        if images is None:
-            raise InputError(f"{one.name}: has neither images nor embeddings")
-        return without_direction(images.renamed(one.name))
-
-    def with_words(self, opened: Sequence[OpenedSet], aligned: Aligned, classes: Mapping[str, ClassEntry]) -> _Study:
-        """Embed what the sets were drawn from, their own prompts where these are known, else the recipe 'name'.
-
-        Embeddings that were given come from an encoder that is not at hand, so a study with any has no words.
-        """
-        if any(one.source is None for one in opened):
-            return _Study(opened, aligned, classes)
-        plain = class_words.name_prompts(classes)
-        by_content: dict[frozenset[tuple[str, str]], EmbeddingSet] = {}
-        prompts: dict[str, EmbeddingSet] = {}
-        described: dict[str, str] = {}
-        # Known prompts first, so that a set whose prompts are assumed shares a set of prompts that says the same.
-        for one in sorted(opened[1:], key=lambda one: one.manifest is None):
-            renamed = aligned.renamed[one.name]
-            own = {(renamed[key], text) for key, text in one.prompts() if key in renamed}
-            content = frozenset(own) if own else frozenset((key, text) for key, _, text in plain)
-            if content not in by_content:
-                name = _free_name(one.recipe if own else "name", one.name, described)
-                known = " of the images" if own else ", assumed: how the images were drawn is not known"
-                described[name] = f"recipe '{one.recipe if own else 'name'}'{known}"
-                embedded = self._embed_texts(name, one.source.path if own and one.source is not None else plain)
-                by_content[content] = rename_classes(
-                    embedded, renamed if own else {key: key for key in classes}, aligned.names
-                )
-            prompts[one.name] = by_content[content]
-        return _Study(opened, aligned, classes, prompts, described, self._embed_senses(classes))
-
-    def _embed_senses(self, classes: Mapping[str, ClassEntry]) -> dict[str, list[tuple[str, np.ndarray]]]:
-        texts = class_words.sense_texts(classes)
-        if not texts:
-            return {}
-        embedded = self._embed_texts("senses", texts)
-        found: dict[str, list[tuple[str, np.ndarray]]] = {}
-        for key, row, vector in zip(embedded.class_keys, embedded.image_keys, embedded.embeddings, strict=True):
-            # The key of a given text ends in its number.
-            found.setdefault(key, []).append((texts[int(row.rpartition("-")[2])][1], vector))
-        return found
-
-    def _embed_texts(self, name: str, texts: Path | Sequence[tuple[str, str, str]]) -> EmbeddingSet:
-        options = self.options
-        embed_prompts(texts, options.encoder, self._folder(name), options.resources, options.progress)
-        return without_direction(load_embeddings(self._folder(name), name=name))
-
-    def _folder(self, name: str) -> Path:
-        return self.out / "embeddings" / safe_key(name.replace(" ", "-"))
-
-
-def _free_name(recipe: str, owner: str, taken: Mapping[str, str]) -> str:
-    return f"{recipe} prompts" if f"{recipe} prompts" not in taken else f"{recipe} prompts of {owner}"
-
-
-def _named(aligned: Aligned, opened: Sequence[OpenedSet]) -> tuple[Aligned, dict[str, ClassEntry]]:
-    """The classes with names for people, and what the vocabulary knows of each."""
-    own_keys: dict[str, list[str]] = {key: [] for key in aligned.names}
-    for one in opened:
-        for own, key in aligned.renamed[one.name].items():
-            own_keys[key].append(own)
-    classes = class_words.entries(aligned.names, own_keys)
-    names = {key: classes[key].name if name == key else name for key, name in aligned.names.items()}
-    sets = [replace(images, classes=names) for images in (aligned.natural, *aligned.synthetic)]
-    return replace(aligned, natural=sets[0], synthetic=tuple(sets[1:])), classes
 
 
 @dataclass(frozen=True)
@@ -290,7 +87,7 @@ class _Found:
     places: list[dict[str, Any]]
 
 
-def _compute(run: _Run, study: _Study) -> _Found:
+def _compute(run: Run, study: Study) -> _Found:
     """Everything that follows from the embeddings."""
     spec, natural, progress = run.options.measure, study.natural, run.options.progress
     roles = {images.name: both_roles(images, spec.seed) for images in (*study.images, *study.prompt_sets)}
@@ -302,7 +99,8 @@ def _compute(run: _Run, study: _Study) -> _Found:
         if not baseline:
             run.warnings.append(f"{natural.name}: no class has two images, so there is no natural baseline")
     with run.stage("trials"):
-        trials = run_trials([TrialSet(name, *pair) for name, pair in roles.items()], spec, progress)
+        sets = [TrialSet(name, *pair) for name, pair in roles.items()]
+        trials = trial_table(sets, measure_trials(sets, spec, progress=progress))
     with run.stage("diagnosis"):
         findings = {one.name: diagnose(_case(study, one, halves), spec) for one in study.opened[1:]}
     with run.stage("classifiers"):
@@ -316,7 +114,7 @@ def _compute(run: _Run, study: _Study) -> _Found:
     return _Found(measurements, baseline, trials, findings, classifier, places)
 
 
-def _case(study: _Study, one: OpenedSet, halves: tuple[EmbeddingSet, EmbeddingSet]) -> Case:
+def _case(study: Study, one: OpenedSet, halves: tuple[EmbeddingSet, EmbeddingSet]) -> Case:
     """All that is known of one synthetic set."""
     images = {item.name: item for item in study.aligned.synthetic}
     sweep = [
@@ -338,7 +136,7 @@ def _case(study: _Study, one: OpenedSet, halves: tuple[EmbeddingSet, EmbeddingSe
     )
 
 
-def _write_tables(run: _Run, study: _Study, found: _Found) -> None:
+def _write_tables(run: Run, study: Study, found: _Found) -> None:
     out, own = run.out, [row for row in found.measurements if row.query == study.main.name]
     out.mkdir(parents=True, exist_ok=True)
     gone, told = left_out_rows(study.aligned.left_out, own)
@@ -347,14 +145,14 @@ def _write_tables(run: _Run, study: _Study, found: _Found) -> None:
     tables.write_findings(out / "findings.parquet", found.findings[study.main.name])
     if len(found.findings) > 1:
         write_findings_by_set(out / "findings_by_set.parquet", found.findings)
-    tables.write_table(out / "trials.parquet", found.trials, tables.TRIALS)
+    tables.write_trials(out / "trials.parquet", found.trials)
     tables.write_table(out / "classifier.parquet", found.classifier, tables.CLASSIFIER)
     tables.write_table(out / "map.parquet", found.places, tables.MAP)
     with run.stage("pictures"):
         tables.write_table(out / "thumbnails.parquet", _pictures(study, found.places), tables.THUMBNAILS)
 
 
-def _pictures(study: _Study, places: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _pictures(study: Study, places: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     shown: dict[str, set[str]] = {}
     for row in places:
         shown.setdefault(row["set"], set()).add(row["image_key"])
@@ -364,7 +162,7 @@ def _pictures(study: _Study, places: Sequence[Mapping[str, Any]]) -> Iterator[di
             yield from thumbnails(one.source, one.name, renamed, len(study.opened), keys)
 
 
-def _summary(run: _Run, study: _Study, found: _Found) -> dict[str, Any]:
+def _summary(run: Run, study: Study, found: _Found) -> dict[str, Any]:
     natural, main, names = study.natural, study.main, study.aligned.names
     own = [row for row in found.measurements if row.query == main.name]
     spread = [row for row in found.measurements if row.query == natural.name]

@@ -14,8 +14,8 @@ from synthgap.core.records import OVERALL, Measurement
 def measurements_json(measurements: Iterable[Measurement], names: Mapping[str, str], query: str) -> dict[str, Any]:
     """The figures of one query set, by metric.
 
-    ``knn_accuracy`` holds a block per k; ``centroid_distance`` has the reference set's own under ``reference``;
-    margin and modality gap stand in ``linear_separability``, the two terms in ``frechet_distance``. Classes go by name,
+    ``knn_accuracy`` holds a block per k; a figure of one set alone, such as ``centroid_distance``, has the reference
+    set's own under ``reference``; margin and modality gap stand in ``linear_separability``, the two terms in ``frechet_distance``. Classes go by name,
     or by key where two have one name.
     """
     times = Counter(names.values())
@@ -32,7 +32,7 @@ def measurements_json(measurements: Iterable[Measurement], names: Mapping[str, s
         outer, part = inner.get(metric, (metric, k))
         block = found.setdefault(outer, {})
         block = block.setdefault(part, {}) if part else block
-        if metric == "centroid_distance" and row.query != query:
+        if row.query != query:
             block = block.setdefault("reference", {})
         by_class = block.setdefault("per_class", {})
         if row.class_key == OVERALL:
@@ -43,7 +43,9 @@ def measurements_json(measurements: Iterable[Measurement], names: Mapping[str, s
 
 
 def figure_json(row: Measurement) -> dict[str, Any]:
-    """One figure: ``{"value", "ci_low", "ci_high", "n"}``, and a ``reason`` where the value is null."""
+    """One figure: ``{"value", "ci_low", "ci_high", "n"}``, a ``reason`` where there is one, the classes' interval likewise."""
     numbers = {"value": row.value, "ci_low": row.ci_low, "ci_high": row.ci_high}
     plain: dict[str, Any] = {name: number if np.isfinite(number) else None for name, number in numbers.items()}
+    if np.isfinite(row.classes_ci_low):
+        plain |= {"classes_ci_low": row.classes_ci_low, "classes_ci_high": row.classes_ci_high}
     return plain | {"n": row.n} | ({"reason": row.reason} if row.reason else {})

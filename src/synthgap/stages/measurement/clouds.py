@@ -9,33 +9,18 @@ from synthgap import metrics
 from synthgap.core.records import Measurement
 from synthgap.core.specs import MeasureSpec
 from synthgap.stages.measurement.pair import NAN, Intervals, Pair
+from synthgap.stages.measurement.within import members, shared
 from synthgap.store.embeddings import EmbeddingSet
-
-LEAST_RESAMPLES = 20
-RESAMPLE_OPERATIONS = 4e9
-"""The Fréchet distance costs the cube of the dimension: as many resamples as this allows, and at least the above."""
 
 
 def measure_clouds(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> list[Measurement]:
-    """Centroid distance of both sets, centroid shift, linear separability and Fréchet distance; all rows of both."""
+    """Centroid distance of the query set, centroid shift, linear separability and Fréchet distance; all rows of both."""
     pair = Pair(reference, query, spec)
-    twice = (Pair(reference, reference, spec),) if reference.name != query.name else ()
-    return [
-        *_centroid_distance(pair),
-        *(row for own in twice for row in _centroid_distance(own)),
-        *_centroid_shift(pair),
-        *_separability(pair),
-        *_frechet(pair),
-    ]
+    return [*measure_spread(pair), *_centroid_shift(pair), *_separability(pair), *_frechet(pair)]
 
 
-def measure_spread(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> list[Measurement]:
+def measure_spread(pair: Pair) -> list[Measurement]:
     """Centroid distance of the query set alone; the reference names the rows and gives the order of the classes."""
-    return _centroid_distance(Pair(reference, query, spec))
-
-
-def _centroid_distance(pair: Pair) -> list[Measurement]:
-    """Of the query set; the reference has no part in it."""
     count = len(pair.order)
     by_class = metrics.centroid_distance(pair.b, pair.query_labels, count)
     found = metrics.centroid_distance_bootstrap(
@@ -58,11 +43,11 @@ def _separability(pair: Pair) -> list[Measurement]:
     """Of both whole sets, with margin and modality gap; and class by class."""
     values = torch.full((len(pair.order),), NAN, dtype=torch.float64)
     low, high = values.clone(), values.clone()
-    for index, (a, b) in enumerate(_by_class(pair)):
+    for index, (a, b) in enumerate(members(pair)):
         if min(len(a), len(b)) >= pair.spec.min_per_class:
             values[index], (low[index], high[index]) = _apart(pair, a, b)[:2]
-    whole, ends, margin, gap, n = _apart(pair, *_shared(pair))
-    rows = pair.table("linear_separability", whole, values, Intervals(ends, low, high), _both(pair))
+    whole, ends, margin, gap, n = _apart(pair, *shared(pair))
+    rows = pair.table("linear_separability", whole, values, Intervals(ends, low, high), pair.enough)
     nothing = (NAN, NAN)
     return [
         pair.overall("linear_separability", whole, ends, n, "each set needs two images"),
@@ -89,15 +74,15 @@ def _frechet(pair: Pair) -> list[Measurement]:
     names = ("frechet_distance", "frechet_mean_term", "frechet_covariance_term")
     count = len(pair.order)
     values, low, high = (torch.full((count, 3), NAN, dtype=torch.float64) for _ in range(3))
-    for index, (a, b) in enumerate(_by_class(pair)):
+    for index, (a, b) in enumerate(members(pair)):
         if min(len(a), len(b)) >= pair.spec.min_per_class:
             values[index], low[index], high[index] = _distance(pair, a, b)
-    a, b = _shared(pair)
+    a, b = shared(pair)
     whole, whole_low, whole_high = _distance(pair, a, b)
     rows: list[Measurement] = []
     for column, name in enumerate(names):
         ends = Intervals((float(whole_low[column]), float(whole_high[column])), low[:, column], high[:, column])
-        table = pair.table(name, float(whole[column]), values[:, column], ends, _both(pair))
+        table = pair.table(name, float(whole[column]), values[:, column], ends, pair.enough)
         rows += [
             pair.overall(name, float(whole[column]), ends.overall, len(b), "each set needs two images"),
             *table[1:],
@@ -107,35 +92,10 @@ def _frechet(pair: Pair) -> list[Measurement]:
 
 def _distance(pair: Pair, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Distance and its two terms, with the lower and upper ends of their intervals; (3,) each."""
-
-    def figures(a: Tensor, b: Tensor) -> list[float]:
-        found = metrics.frechet_distance(a, b)
-        return [found.total, found.mean_term, found.covariance_term]
-
     # Of unit vectors, as every other measure: an encoder's length of vectors means nothing here.
     a, b = metrics.uvec(a), metrics.uvec(b)
-    width = min(len(a), len(b), a.shape[1])
-    affordable = int(RESAMPLE_OPERATIONS / (30 * width**3 + 2 * (len(a) + len(b)) * a.shape[1] * width + 1))
-    resamples = min(pair.spec.bootstrap, max(LEAST_RESAMPLES, affordable))
-    low, high = metrics.bootstrap_statistic(figures, [a, b], resamples=resamples, seed=pair.seed("bootstrap"))
-    return torch.tensor(figures(a, b), dtype=torch.float64), low, high
-
-
-def _both(pair: Pair) -> tuple[int, int]:
-    return pair.spec.min_per_class, pair.spec.min_per_class
-
-
-def _by_class(pair: Pair) -> list[tuple[Tensor, Tensor]]:
-    """Embeddings of both sets, class by class."""
-    sides = []
-    for e, labels in ((pair.a, pair.reference_labels), (pair.b, pair.query_labels)):
-        order = torch.argsort(labels, stable=True)
-        sizes = torch.bincount(labels, minlength=len(pair.order)).tolist()
-        sides.append([e[rows] for rows in torch.split(order, sizes)])
-    return list(zip(*sides, strict=True))
-
-
-def _shared(pair: Pair) -> tuple[Tensor, Tensor]:
-    """Embeddings of both sets in the classes that both have: a class in one set only is no gap within classes."""
-    both = torch.tensor([bool(pair.sizes[0][key] and pair.sizes[1][key]) for key in pair.order])
-    return pair.a[both[pair.reference_labels]], pair.b[both[pair.query_labels]]
+    found = metrics.frechet_distance(a, b)
+    value = torch.tensor([found.total, found.mean_term, found.covariance_term], dtype=torch.float64)
+    if not pair.spec.bootstrap:
+        return value, torch.full_like(value, NAN), torch.full_like(value, NAN)
+    return value, *metrics.frechet_distance_interval(a, b, seed=pair.seed("jackknife"))

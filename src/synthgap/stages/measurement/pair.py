@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -127,19 +127,53 @@ class Pair:
                 return f"class has {plural(size[key], images)} in {images.name}, {needed} are needed"
         return ""
 
+    @property
+    def enough(self) -> tuple[int, int]:
+        """Rows that a class must have in both sets, be they images or prompts."""
+        return self.spec.min_per_class, self.spec.min_per_class
+
+    def doubt(self, key: str, least: tuple[int, int]) -> str:
+        """Why the figure of a class is to be taken with care; empty where it is not, as for prompts."""
+        for images, size, needed in zip((self.reference, self.query), self.sizes, least, strict=True):
+            if needed and images.modality == "image" and size[key] < self.spec.few:
+                return f"only {plural(size[key], images)} in {images.name}: the interval of so few is too narrow"
+        return ""
+
     def table(
-        self, metric: str, overall: float, by_class: Tensor, ends: Intervals, least: tuple[int, int] | None = None
+        self,
+        metric: str,
+        overall: float,
+        by_class: Tensor,
+        ends: Intervals,
+        least: tuple[int, int] | None = None,
+        otherwise: str = "the class's vectors have no centroid",
+        sizes: Tensor | None = None,
     ) -> list[Measurement]:
-        """Rows of one metric, overall and then each class: NaN, with the reason, for a class that is too small."""
+        """Rows of one metric, overall and then each class: NaN, with the reason, for a class that is too small.
+
+        ``otherwise`` is the reason where there are enough images and yet no figure; ``sizes`` the images of each class
+        (c,) where the overall figure is a mean over images and not over classes.
+        """
         needed = least or (self.least(self.reference), self.least(self.query))
         known = [index for index, key in enumerate(self.order) if np.isfinite(float(by_class[index]))]
         counted = sum(self.sizes[1][self.order[index]] for index in known)
         rows = [
-            self._row(metric, key, float(by_class[index]), (float(ends.low[index]), float(ends.high[index])), needed)
+            self._row(
+                metric,
+                key,
+                float(by_class[index]),
+                (float(ends.low[index]), float(ends.high[index])),
+                needed,
+                otherwise,
+            )
             for index, key in enumerate(self.order)
         ]
         whole = self.overall(metric, overall, ends.overall, counted, next((row.reason for row in rows), ""))
-        return [whole, *rows]
+        if not np.isfinite(whole.value):
+            return [whole, *rows]
+        options = {"resamples": self.spec.bootstrap, "seed": self.seed("classes")}
+        low, high = metrics.bootstrap_over_classes(by_class, **options, sizes=sizes)
+        return [replace(whole, classes_ci_low=low, classes_ci_high=high), *rows]
 
     def overall(
         self, metric: str, value: float, ends: tuple[float, float], n: int, reason: str = "not defined"
@@ -156,13 +190,13 @@ class Pair:
         return [Measurement(*names, key, NAN, n=0, reason=reason) for key in (OVERALL, *self.order)]
 
     def _row(
-        self, metric: str, key: str, value: float, ends: tuple[float, float], least: tuple[int, int]
+        self, metric: str, key: str, value: float, ends: tuple[float, float], least: tuple[int, int], otherwise: str
     ) -> Measurement:
         names, n = (metric, self.reference.name, self.query.name, key), self.sizes[1][key]
         reason = self.why_not(key, least)
         if reason or not np.isfinite(value):
-            return Measurement(*names, NAN, n=n, reason=reason or "the class's vectors have no centroid")
-        return Measurement(*names, value, *ends, n=n)
+            return Measurement(*names, NAN, n=n, reason=reason or otherwise)
+        return Measurement(*names, value, *ends, n=n, reason=self.doubt(key, least))
 
 
 def plural(count: int, images: EmbeddingSet) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import torch
 from torch import Tensor
 
 from synthgap import metrics
 from synthgap.core.records import Measurement
-from synthgap.core.specs import MeasureSpec
+from synthgap.core.specs import Classifier, MeasureSpec
 from synthgap.stages.measurement.pair import Pair, check_comparable
 from synthgap.stages.measurement.roles import one_per_class, query_rows, reference_rows
 from synthgap.store.embeddings import EmbeddingSet
@@ -24,46 +27,57 @@ def measure_scores(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSp
     check_comparable(reference, query)
     pair = Pair(reference_rows(reference), query_rows(query), spec)
     check_comparable(pair.reference, pair.query)
-    cosines = metrics.average_cosine_similarity(
-        pair.a, pair.reference_labels, pair.b, pair.query_labels, len(pair.order)
-    )
-    return [
-        *_averaged(pair, "centroid_accuracy", pair.correct),
-        *_neighbours(pair),
-        *_averaged(pair, "average_cosine_similarity", cosines),
-    ]
+    why = _without_neighbours(pair)
+    sides = (pair.a, pair.reference_labels, pair.b, pair.query_labels, len(pair.order))
+    found = metrics.query_scores(*sides, pair.seed("ties"), ks=[k for k in spec.knn if k not in why])
+    matched = found.nearest_cosine.masked_fill(found.own_cosine.isnan(), torch.nan)
+    rows = _averaged(pair, "centroid_accuracy", found.correct)
+    for k in spec.knn:
+        name = f"knn_accuracy@{k}"
+        rows += pair.undefined(name, why[k]) if k in why else _averaged(pair, name, found.knn_correct[k])
+    rows += _averaged(pair, "average_cosine_similarity", found.own_cosine)
+    return rows + _averaged(pair, "nearest_cosine_similarity", matched)
 
 
 def _averaged(pair: Pair, metric: str, values: Tensor) -> list[Measurement]:
     """Rows of a figure that is a mean over queries; a query that is not scored (NaN) is left out."""
     by_class = metrics.class_means(values, pair.query_labels, len(pair.order))
-    return pair.table(metric, float(values.nanmean()), by_class, pair.intervals(values, pair.query_labels))
+    sizes = torch.bincount(pair.query_labels[values.isfinite()], minlength=len(pair.order))
+    ends = pair.intervals(values, pair.query_labels)
+    return pair.table(metric, float(values.nanmean()), by_class, ends, sizes=sizes)
 
 
-def _neighbours(pair: Pair) -> list[Measurement]:
+def _without_neighbours(pair: Pair) -> dict[int, str]:
+    """Why there is no k-NN accuracy, for each k of the spec of which there is none."""
     single = pair.query.modality == "prompt" and one_per_class(pair.query)
-    why = {
+    return {
         k: "n/a: one prompt per class is too few queries (M Table 6)"
         if single
         else f"n/a: {k} neighbours of {len(pair.reference)} references"
         for k in pair.spec.knn
         if single or k > len(pair.reference)
     }
-    possible = [k for k in pair.spec.knn if k not in why]
-    correct = (
-        metrics.knn_accuracy(pair.a, pair.reference_labels, pair.b, pair.query_labels, len(pair.order), ks=possible)
-        if possible
-        else {}
-    )
-    return [
-        row
-        for k in pair.spec.knn
-        for row in (
-            pair.undefined(f"knn_accuracy@{k}", why[k])
-            if k in why
-            else _averaged(pair, f"knn_accuracy@{k}", correct[k])
-        )
-    ]
+
+
+def measure_classifiers(
+    reference: EmbeddingSet, query: EmbeddingSet, names: Sequence[Classifier], spec: MeasureSpec
+) -> list[Measurement]:
+    """Accuracy of classifiers made of the reference rows on the query rows, overall and per class, by their names.
+
+    Raises:
+        InputError: As in `measure_scores`.
+    """
+    check_comparable(reference, query)
+    pair = Pair(reference_rows(reference), query_rows(query), spec)
+    check_comparable(pair.reference, pair.query)
+    sides = (pair.a, pair.reference_labels, pair.b, pair.query_labels, len(pair.order))
+    correct: dict[Classifier, Callable[[], Tensor]] = {
+        "gaussian-shared": lambda: metrics.gaussian_accuracy(*sides, covariance="shared", shrinkage=None),
+        "gaussian-own": lambda: metrics.gaussian_accuracy(*sides, covariance="own", shrinkage=None),
+        "kernel-density": lambda: metrics.kernel_density_accuracy(*sides, concentration=None),
+        "logistic": lambda: metrics.logistic_accuracy(*sides, seed=pair.seed("logistic")),
+    }
+    return [row for name in names for row in _averaged(pair, f"{name.replace('-', '_')}_accuracy", correct[name]())]
 
 
 def measure_attribution(

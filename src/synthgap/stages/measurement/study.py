@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from synthgap.core.records import Measurement
 from synthgap.core.specs import MeasureSpec
-from synthgap.stages.measurement.clouds import measure_clouds, measure_spread
+from synthgap.stages.measurement.measuring import measure_against, measure_own
 from synthgap.stages.measurement.roles import at_most
-from synthgap.stages.measurement.scores import measure_attribution, measure_scores
+from synthgap.stages.measurement.scores import measure_attribution
 from synthgap.store.embeddings import EmbeddingSet
 
 Roles = tuple[EmbeddingSet, EmbeddingSet]
@@ -36,10 +36,9 @@ def measure_study(
         The rows of `measure` for each set, those of the natural set's own spread once, and ``error_total``,
         ``error_diversity`` and ``error_shift``.
     """
-    rows: list[Measurement] = []
-    for number, images in enumerate(synthetic):
-        found = [*measure_scores(natural, images, spec), *measure_clouds(natural, images, spec)]
-        rows += [row for row in found if number == 0 or row.query == images.name]
+    rows = measure_own(natural, natural, spec)
+    for images in synthetic:
+        rows += measure_against(natural, images, spec)
         if images.name in prompts:
             references, (own, query) = prompts[images.name][0], roles[images.name]
             if set(references.class_keys) & set(own.class_keys) & set(query.class_keys):
@@ -60,8 +59,8 @@ def measure_baseline(
 
     Returns:
         The rows of `measure` with the query set's name followed by "(held out)"; none where no class has images for
-        both parts. The centroid distance, for which no second part is needed, is of as many images of the whole
-        natural set as ``synthetic`` has: it grows with their number, and a half may be too few.
+        both parts. Figures of one set alone, for which no second part is needed, are of as many images of the whole
+        natural set as ``synthetic`` has: most grow with their number, and a half may be too few.
     """
     reference, held_out = roles
     counts, name = Counter(synthetic.class_keys), f"{natural.name} (held out)"
@@ -69,6 +68,6 @@ def measure_baseline(
     if not set(reference.class_keys) & set(query.class_keys):
         return []
     whole = at_most(natural, counts, spec.seed).renamed(name)
-    rows = [*measure_scores(reference, query, spec), *measure_clouds(reference, query, spec)]
-    other = [row for row in rows if row.query == name and row.metric != "centroid_distance"]
-    return other + measure_spread(reference, whole, spec)
+    alone = measure_own(reference, whole, spec)
+    of_one = {row.metric for row in alone}
+    return [row for row in measure_against(reference, query, spec) if row.metric not in of_one] + alone

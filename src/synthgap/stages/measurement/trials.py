@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from synthgap.core.records import OVERALL
-from synthgap.core.specs import MeasureSpec
-from synthgap.stages.measurement.scores import measure_scores
+from synthgap.core.records import OVERALL, Measurement
+from synthgap.core.specs import Classifier, MeasureSpec
+from synthgap.stages.measurement.scores import measure_classifiers, measure_scores
 from synthgap.store.embeddings import EmbeddingSet
 
 Row = dict[str, Any]
-FIGURES = (
-    "centroid_accuracy", "centroid_accuracy_ci_low", "centroid_accuracy_ci_high",
-    "knn_1", "knn_5", "average_cosine_similarity",
-)  # fmt: skip
+PREFIX = "knn_accuracy@"
 
 
 @dataclass(frozen=True)
@@ -26,45 +23,68 @@ class TrialSet:
     reference: EmbeddingSet
     query: EmbeddingSet
 
+    @property
+    def modality(self) -> str:
+        """``image`` or ``prompt``."""
+        return self.reference.modality
 
-def run_trials(
-    sets: Sequence[TrialSet], spec: MeasureSpec, progress: Callable[[int, int, str], None] | None = None
-) -> list[Row]:
-    """Measure every reference set against every query set.
+
+def measure_trials(
+    sets: Sequence[TrialSet],
+    spec: MeasureSpec,
+    classifiers: Sequence[Classifier] = (),
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[list[Measurement]]:
+    """Measure every reference set against every query set, overall and per class.
 
     Args:
         sets: Image and prompt sets of one encoder, in the order of the table.
-        spec: Neighbours (columns ``knn_1`` and ``knn_5`` are filled where they are asked for), resamples, seed.
+        spec: Neighbours, resamples, seed.
+        classifiers: Asked beside centroids and neighbours.
         progress: Called with trials done, trials in all, and what is being done.
 
     Returns:
-        One row per trial, numbered from 1, queries in the outer loop as in M Table 6: ``number``, ``reference``,
-        ``query``, ``centroid_accuracy`` with ``_ci_low`` and ``_ci_high``, ``knn_1``, ``knn_5``,
-        ``average_cosine_similarity``, ``n``. NaN where M prints n/a: one prompt per class as query.
+        The rows of each trial, queries in the outer loop as in M Table 6: ``centroid_accuracy``, ``knn_accuracy@k``,
+        ``average_cosine_similarity`` (to the centroid of the own class), ``nearest_cosine_similarity`` (to the nearest
+        one) and an accuracy of each classifier. NaN where M prints n/a, neighbours of one prompt per class; nothing
+        for a trial whose two sides share no class, such as those of a set with one image per class.
     """
-    rows: list[Row] = []
-    pairs = [(reference, query) for query in sets for reference in sets]
+    pairs, found = [(reference, query) for query in sets for reference in sets], []
     for number, (reference, query) in enumerate(pairs, start=1):
-        rows.append(
-            {"number": number, "reference": reference.name, "query": query.name, **_figures(reference, query, spec)}
-        )
+        rows: list[Measurement] = []
+        if set(reference.reference.class_keys) & set(query.query.class_keys):
+            rows = measure_scores(reference.reference, query.query, spec)
+            rows += measure_classifiers(reference.reference, query.query, classifiers, spec)
+        found.append([replace(row, reference=reference.name, query=query.name) for row in rows])
         if progress is not None:
             progress(number, len(pairs), "trials")
-    return rows
+    return found
 
 
-def _figures(reference: TrialSet, query: TrialSet, spec: MeasureSpec) -> Row:
-    """The figures of one trial; NaN where the two roles share no class, such as with one image per class."""
-    if not set(reference.reference.class_keys) & set(query.query.class_keys):
-        return dict.fromkeys(FIGURES, float("nan")) | {"n": 0}
-    measured = measure_scores(reference.reference, query.query, spec)
-    found = {row.metric: row for row in measured if row.class_key == OVERALL}
-    accuracy = found["centroid_accuracy"]
-    values = {
-        "centroid_accuracy": accuracy.value,
-        "centroid_accuracy_ci_low": accuracy.ci_low,
-        "centroid_accuracy_ci_high": accuracy.ci_high,
-        "average_cosine_similarity": found["average_cosine_similarity"].value,
-    }
-    neighbours = {f"knn_{k}": found[f"knn_accuracy@{k}"].value for k in (1, 5) if f"knn_accuracy@{k}" in found}
-    return dict.fromkeys(FIGURES, float("nan")) | values | neighbours | {"n": accuracy.n}
+def trial_table(sets: Sequence[TrialSet], measured: Sequence[Sequence[Measurement]]) -> list[Row]:
+    """One row per trial of `measure_trials`, numbered from 1.
+
+    Returns:
+        ``number``, ``reference``, ``query``, and the overall value of each figure, ``centroid_accuracy`` with ``_ci_low``
+        and ``_ci_high``, neighbours as ``knn_1``; ``n`` queries. All rows have the same columns.
+    """
+    pairs = [(reference.name, query.name) for query in sets for reference in sets]
+    names = {row.metric: float("nan") for rows in measured for row in rows}
+    columns = {_column(name): value for name, value in names.items()}
+    table = []
+    for number, ((reference, query), rows) in enumerate(zip(pairs, measured, strict=True), start=1):
+        own: Row = {"number": number, "reference": reference, "query": query, **columns, "n": 0}
+        for row in _overall(rows):
+            own[_column(row.metric)] = row.value
+            if row.metric == "centroid_accuracy":
+                own |= {"centroid_accuracy_ci_low": row.ci_low, "centroid_accuracy_ci_high": row.ci_high, "n": row.n}
+        table.append(own)
+    return table
+
+
+def _overall(rows: Iterable[Measurement]) -> list[Measurement]:
+    return [row for row in rows if row.class_key == OVERALL]
+
+
+def _column(metric: str) -> str:
+    return f"knn_{metric.removeprefix(PREFIX)}" if metric.startswith(PREFIX) else metric

@@ -12,12 +12,17 @@ from synthgap.stages.report.formats import Unit
 from synthgap.stages.report.sets import SetView
 from synthgap.stages.report.tables import Row, RunTables
 
-TRIAL_METRICS: tuple[tuple[str, str, Unit], ...] = (
-    ("centroid_accuracy", "Centroid accuracy", "percent"),
-    ("knn_1", "k-NN, k = 1", "percent"),
-    ("knn_5", "k-NN, k = 5", "percent"),
+TrialMetric = tuple[str, str, Unit]
+FIRST: tuple[TrialMetric, ...] = (("centroid_accuracy", "Centroid accuracy", "percent"),)
+LAST: tuple[TrialMetric, ...] = (
+    ("gaussian_shared_accuracy", "Gaussians, shared covariance", "percent"),
+    ("gaussian_own_accuracy", "Gaussians, own covariance", "percent"),
+    ("kernel_density_accuracy", "Kernel density", "percent"),
+    ("logistic_accuracy", "Logistic regression", "percent"),
     ("average_cosine_similarity", "Average cosine", "cosine"),
+    ("nearest_cosine_similarity", "Cosine to the nearest", "cosine"),
 )
+"""Figures of a trial in the order of the table, the neighbours between the two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,10 @@ def trial_table(tables: RunTables, sets: Mapping[str, SetView]) -> Trials | None
     raw = tables["trials"]
     if not raw:
         return None
-    present = [item for item in TRIAL_METRICS if any(math.isfinite(as_float(row.get(item[0]))) for row in raw)]
+    ks = sorted(int(name.removeprefix("knn_")) for name in raw[0] if name.startswith("knn_"))
+    neighbours: list[TrialMetric] = [(f"knn_{k}", f"k-NN, k = {k}", "percent") for k in ks]
+    known = [*FIRST, *neighbours, *LAST]
+    present = [item for item in known if any(math.isfinite(as_float(row.get(item[0]))) for row in raw)]
     ends = {metric: _ends(raw, metric) for metric, _, _ in present}
     rows = [
         Trial(

@@ -1,0 +1,86 @@
+"""Mean and covariance of many vectors from sums that add up, so that parts and wholes cost one pass between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from synthgap.metrics._blocks import row_blocks
+
+Gaussian = tuple[Tensor, Tensor]
+"""Mean (d,) and a factor F (r, d) of the covariance, ``F.T @ F``, with the fewest rows that are at hand."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Number, mean (d,) and scatter (d, d), ``sum (x - mean)(x - mean)^T``, of some vectors, in float64."""
+
+    n: int
+    mean: Tensor
+    scatter: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor) -> Moments:
+        """Of rows (n, d), in blocks."""
+        n, d = x.shape
+        mean = torch.zeros(d, dtype=torch.float64, device=x.device)
+        for rows in row_blocks(n, d):
+            mean += x[rows].sum(dim=0, dtype=torch.float64)
+        mean /= max(n, 1)
+        scatter = torch.zeros(d, d, dtype=torch.float64, device=x.device)
+        for rows in row_blocks(n, d):
+            centred = x[rows].double() - mean
+            scatter.addmm_(centred.T, centred)
+        return cls(n, mean, scatter)
+
+    def __add__(self, other: Moments) -> Moments:
+        """Of the rows of both (Chan, Golub and LeVeque 1979)."""
+        n = self.n + other.n
+        apart = other.mean - self.mean
+        mean = self.mean + apart * (other.n / max(n, 1))
+        between = torch.outer(apart, apart) * (self.n * other.n / max(n, 1))
+        return Moments(n, mean, self.scatter + other.scatter + between)
+
+    def gaussian(self) -> Gaussian:
+        """Mean, and a factor of the covariance over ``n - 1``."""
+        covariance = self.scatter / max(self.n - 1, 1)
+        lower, failed = torch.linalg.cholesky_ex(covariance)
+        if not failed:
+            return self.mean, lower.T
+        values, vectors = torch.linalg.eigh(covariance)  # singular: the rows lie in a subspace
+        return self.mean, (vectors * values.clamp_min(0).sqrt()).T
+
+
+def gaussian(x: Tensor) -> Gaussian:
+    """Mean and factor of the covariance of rows (n, d); the centred rows themselves where they are few."""
+    n, d = x.shape
+    if n > max(d, 1):
+        return Moments.of(x).gaussian()
+    mean = x.sum(dim=0, dtype=torch.float64) / n
+    return mean, (x.double() - mean) / max(n - 1, 1) ** 0.5
+
+
+def growing(x: Tensor, sizes: Sequence[int]) -> Iterator[Gaussian]:
+    """The Gaussian of the first rows, for ascending numbers of them: a row is added up once."""
+    total, done = None, 0
+    for size in sizes:
+        if size <= x.shape[1]:
+            yield gaussian(x[:size])
+            continue
+        part = Moments.of(x[done:size])
+        total, done = part if total is None else total + part, size
+        yield total.gaussian()
+
+
+def leaving_out(x: Tensor, groups: Tensor, count: int) -> Iterator[Gaussian]:
+    """The Gaussian of the rows but those of each group (n,) in turn: a row is added up once."""
+    if len(x) <= 2 * x.shape[1]:
+        yield from (gaussian(x[groups != left]) for left in range(count))
+        return
+    parts = [Moments.of(x[groups == group]) for group in range(count)]
+    for left in range(count):
+        first, *others = (part for group, part in enumerate(parts) if group != left)
+        yield sum(others, first).gaussian()

@@ -1,0 +1,105 @@
+"""A classifier's logits on every image of a set that it has a class for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from synthgap.core.errors import InputError
+from synthgap.core.interruption import interruptible
+from synthgap.models.classifiers import Classifier
+from synthgap.models.preprocessing import Preprocessing
+from synthgap.store.images import BrokenImage, decode_image
+from synthgap.store.rows import ImageRow
+
+BATCH = 128
+BATCHES_AHEAD = 2
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier says of the images of a set."""
+
+    keys: tuple[str, ...]
+    """Of the images."""
+    labels: Tensor
+    """(n,) position of each image's class among the common classes."""
+    logits: Tensor
+    """(n, c) of the common classes."""
+    broken: dict[str, str]
+    """Key and reason of each image that could not be decoded."""
+
+
+def predict(
+    classifier: Classifier,
+    rows: Iterable[ImageRow],
+    label: dict[str, int],
+    outputs: Tensor,
+    *,
+    workers: int,
+    total: int,
+    progress: Progress | None,
+) -> Predictions:
+    """Run a classifier over rows.
+
+    Args:
+        classifier: the model.
+        rows: images; those of classes outside ``label`` are passed over.
+        label: position of each of the set's class keys among the common classes.
+        outputs: the classifier's output of each common class, (c,).
+        workers: threads that decode.
+        total: images to come, for ``progress``.
+        progress: called with images done, ``total`` and what is done.
+
+    Raises:
+        InputError: no image can be decoded.
+        Interrupted: SIGINT or SIGTERM came.
+    """
+    keys: list[str] = []
+    labels: list[int] = []
+    logits: list[Tensor] = []
+    broken: dict[str, str] = {}
+    wanted = (row for row in rows if row.class_key in label)
+    with interruptible() as check, ThreadPoolExecutor(workers) as pool:
+        for batch in _prepared(pool, wanted, classifier.preprocessing):
+            check()
+            broken |= {row.image_key: found for row, found in batch if isinstance(found, str)}
+            sound = [(row, found) for row, found in batch if isinstance(found, Tensor)]
+            if sound:
+                logits.append(classifier.logits(torch.stack([found for _, found in sound]))[:, outputs])
+                keys += [row.image_key for row, _ in sound]
+                labels += [label[row.class_key] for row, _ in sound]
+            if progress is not None:
+                progress(len(keys) + len(broken), total, "images scored")
+    if not logits:
+        raise InputError(
+            f"none of {len(broken)} images can be decoded; the first: {next(iter(broken.values()), 'none')}"
+        )
+    return Predictions(tuple(keys), torch.tensor(labels), torch.cat(logits), broken)
+
+
+def _prepared(
+    pool: Executor, rows: Iterable[ImageRow], preprocessing: Preprocessing
+) -> Iterator[list[tuple[ImageRow, Tensor | str]]]:
+    """Batches of decoded rows, a few ahead; a broken image is its reason."""
+
+    def prepare(row: ImageRow) -> Tensor | str:
+        try:
+            return preprocessing.prepare(decode_image(row.read()))
+        except BrokenImage as broken:
+            return broken.reason
+
+    iterator = iter(rows)
+    waiting: list[list[tuple[ImageRow, Future[Tensor | str]]]] = []
+    while True:
+        while len(waiting) < BATCHES_AHEAD and (batch := list(islice(iterator, BATCH))):
+            waiting.append([(row, pool.submit(prepare, row)) for row in batch])
+        if not waiting:
+            return
+        yield [(row, future.result()) for row, future in waiting.pop(0)]

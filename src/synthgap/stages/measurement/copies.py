@@ -1,0 +1,34 @@
+"""Copies: images of a class that are almost the same, and synthetic ones that are almost a natural one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from synthgap import metrics
+from synthgap.core.records import Measurement
+from synthgap.stages.measurement.pair import Pair
+from synthgap.stages.measurement.within import by_class, per_image
+
+WHY = "the reference set has fewer than two images of the class"
+
+
+def measure_copies(pair: Pair) -> list[Measurement]:
+    """Share of near duplicates among the query set's images, and share of them that are near a reference image.
+
+    What counts as near is told by the reference set, class by class: the cosine that ``spec.copy_level`` of its images
+    do not exceed with their nearest other image. New natural images would therefore give ``1 - copy_level`` for
+    ``memorised_share``; for ``near_duplicate_share`` the baseline tells.
+    """
+    near: list[tuple[int, Tensor]] = []
+    alike: list[tuple[int, Tensor]] = []
+    for index, a, b in by_class(pair):
+        found = metrics.memorisation(natural=a, synthetic=b, level=pair.spec.copy_level)
+        near.append((index, found.near))
+        if math.isfinite(found.threshold) and found.threshold > -1:
+            groups = metrics.near_duplicates(b, threshold=min(1.0, found.threshold), most_pairs=0).groups
+            sizes = torch.bincount(groups, minlength=len(b))
+            alike.append((index, (sizes[groups] > 1).double()))
+    return [*per_image(pair, "memorised_share", near, WHY), *per_image(pair, "near_duplicate_share", alike, WHY)]

@@ -1,0 +1,6 @@
+"""Training: a classifier learns from image sets, synthetic, natural or both."""
+
+from synthgap.stages.training.examples import ImageShare
+from synthgap.stages.training.training import train
+
+__all__ = ["ImageShare", "train"]
