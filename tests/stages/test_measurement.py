@@ -238,7 +238,7 @@ def test_the_baseline_has_the_synthetic_sets_size(world: World) -> None:
 
 def test_a_study_measures_every_set_and_the_natural_spread_once(world: World) -> None:
     natural, sets = world.images("nat", 10), [world.images("one", 8), world.images("two", 6)]
-    roles = {images.name: both_roles(images, 0) for images in sets}
+    roles = {images.name: both_roles(images, 0) for images in (natural, *sets)}
     prompts = world.prompts()
     rows = measure_study(natural, sets, roles, {"two": (prompts, prompts)}, SPEC)
     assert at(rows, "centroid_distance", query="nat").n == 40

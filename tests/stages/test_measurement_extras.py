@@ -12,7 +12,7 @@ import torch
 from synthgap import metrics
 from synthgap.core.records import OVERALL, Measurement
 from synthgap.core.specs import Extra, MeasureSpec
-from synthgap.stages.measurement import measure, measure_baseline, measurements_json
+from synthgap.stages.measurement import measure, measure_baseline, measure_study, measurements_json
 from synthgap.stages.measurement.roles import at_most, both_roles
 from synthgap.store.embeddings import EmbeddingSet
 
@@ -165,6 +165,19 @@ def test_baseline_holds_figures_of_one_set_at_the_synthetic_sets_size(world: Wor
     assert at(baseline, "coverage", "c000", name).n == 30  # the half that the other half is measured against
     for metric in OF_BOTH | {"vendi_score", "centroid_distance"}:
         assert len([row for row in baseline if row.metric == metric and row.class_key == OVERALL]) == 1
+
+
+def test_a_study_measures_what_depends_on_the_number_as_its_baseline_does(world: World) -> None:
+    natural, synthetic = world.images("nat", 40), world.images("syn", 100)
+    halves = both_roles(natural, 0)
+    rows = measure_study(natural, [synthetic], {"nat": halves, "syn": both_roles(synthetic, 0)}, {}, ALL)
+    baseline = measure_baseline(natural, halves, synthetic, ALL)
+    for metric in ("coverage", "precision", "near_duplicate_share", "kernel_distance"):
+        assert at(rows, metric, "c000").n == at(baseline, metric, "c000", "nat (held out)").n == 20
+    assert at(rows, "vendi_score", "c000").n == 100
+    single = world.images("nat", 1)
+    rows = measure_study(single, [synthetic], {"nat": both_roles(single, 0)}, {}, ALL)
+    assert at(rows, "coverage", "c000").reason == "class has 1 image in nat, 2 are needed"
 
 
 def test_json_keeps_the_reference_sets_own_figures_apart(rows: list[Measurement]) -> None:

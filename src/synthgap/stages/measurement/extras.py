@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from synthgap.core.records import Measurement
-from synthgap.core.specs import Extra, MeasureSpec
+from synthgap.core.specs import Extra
 from synthgap.stages.measurement.copies import measure_copies
 from synthgap.stages.measurement.difference import measure_difference
 from synthgap.stages.measurement.features import measure_features
 from synthgap.stages.measurement.overlap import measure_overlap
 from synthgap.stages.measurement.pair import Pair
 from synthgap.stages.measurement.variety import measure_covered, measure_vendi
-from synthgap.store.embeddings import EmbeddingSet
 
 Rows = list[Measurement]
 
@@ -28,12 +27,11 @@ OF_ONE: dict[Extra, Callable[[Pair], Rows]] = {"variety": measure_vendi, "featur
 """Figures of the query set alone; the reference names the rows and gives the order of the classes."""
 
 
-def measure_extras(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> Rows:
-    """The groups that the spec asks for, those of one set for the query set; all rows of both."""
-    pair = Pair(reference, query, spec)
-    return [*(row for name in spec.extra if name in OF_BOTH for row in OF_BOTH[name](pair)), *measure_alone(pair)]
+def measure_both(pair: Pair) -> Rows:
+    """The figures of one set against the other that the spec asks for; all rows of both."""
+    return [row for name in pair.spec.extra if name in OF_BOTH for row in OF_BOTH[name](pair)]
 
 
 def measure_alone(pair: Pair) -> Rows:
-    """The figures of the query set alone."""
+    """The figures of the query set alone that the spec asks for."""
     return [row for name in pair.spec.extra if name in OF_ONE for row in OF_ONE[name](pair)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from synthgap.core.records import Measurement
 from synthgap.core.specs import MeasureSpec
 from synthgap.stages.measurement.clouds import measure_clouds, measure_spread
-from synthgap.stages.measurement.extras import measure_alone, measure_extras
+from synthgap.stages.measurement.extras import measure_alone, measure_both
 from synthgap.stages.measurement.pair import Pair
 from synthgap.stages.measurement.scores import measure_scores
 from synthgap.store.embeddings import EmbeddingSet
@@ -34,17 +34,14 @@ def measure(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> 
     Raises:
         InputError: The sets have embeddings of different lengths or encoders, or no class in common.
     """
+    pair = Pair(reference, query, spec)
     own = measure_own(reference, reference, spec) if reference.name != query.name else []
-    return [*measure_against(reference, query, spec), *own]
+    return [*measure_of_m(reference, query, spec), *measure_both(pair), *measure_alone(pair), *own]
 
 
-def measure_against(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> list[Measurement]:
-    """`measure` without the figures of the reference set alone."""
-    return [
-        *measure_scores(reference, query, spec),
-        *measure_clouds(reference, query, spec),
-        *measure_extras(reference, query, spec),
-    ]
+def measure_of_m(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> list[Measurement]:
+    """The measures of M: accuracies and cosines, centroid distance and shift, separability, Fréchet."""
+    return [*measure_scores(reference, query, spec), *measure_clouds(reference, query, spec)]
 
 
 def measure_own(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> list[Measurement]:

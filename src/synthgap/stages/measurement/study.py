@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from synthgap.core.records import Measurement
 from synthgap.core.specs import MeasureSpec
-from synthgap.stages.measurement.measuring import measure_against, measure_own
+from synthgap.stages.measurement.extras import measure_alone, measure_both
+from synthgap.stages.measurement.measuring import measure_of_m, measure_own
+from synthgap.stages.measurement.pair import Pair
 from synthgap.stages.measurement.roles import at_most
 from synthgap.stages.measurement.scores import measure_attribution
 from synthgap.store.embeddings import EmbeddingSet
@@ -28,17 +30,24 @@ def measure_study(
     Args:
         natural: The natural set.
         synthetic: The synthetic sets.
-        roles: References and queries of each synthetic set, by its name.
+        roles: References and queries of each set, the natural one included, by its name.
         prompts: Those of the prompts of a synthetic set, by its name, where they are known.
         spec: Neighbours, resamples, least images per class, seed.
 
     Returns:
         The rows of `measure` for each set, those of the natural set's own spread once, and ``error_total``,
-        ``error_diversity`` and ``error_shift``.
+        ``error_diversity`` and ``error_shift``. What depends on how many images there are, such as coverage and near
+        duplicates, is measured as the baseline is: against the natural references, with at most as many images as the
+        natural set holds out.
     """
     rows = measure_own(natural, natural, spec)
+    reference, held_out = (part.renamed(natural.name) for part in roles[natural.name])
     for images in synthetic:
-        rows += measure_against(natural, images, spec)
+        rows += measure_of_m(natural, images, spec)
+        same_size = at_most(images, Counter(held_out.class_keys), spec.seed)
+        # A natural set of one image per class holds out none, and has no baseline to be like.
+        rows += measure_both(Pair(reference, same_size, spec) if len(same_size) else Pair(natural, images, spec))
+        rows += measure_alone(Pair(natural, images, spec))
         if images.name in prompts:
             references, (own, query) = prompts[images.name][0], roles[images.name]
             if set(references.class_keys) & set(own.class_keys) & set(query.class_keys):
@@ -68,6 +77,5 @@ def measure_baseline(
     if not set(reference.class_keys) & set(query.class_keys):
         return []
     whole = at_most(natural, counts, spec.seed).renamed(name)
-    alone = measure_own(reference, whole, spec)
-    of_one = {row.metric for row in alone}
-    return [row for row in measure_against(reference, query, spec) if row.metric not in of_one] + alone
+    of_m = [row for row in measure_of_m(reference, query, spec) if row.metric != "centroid_distance"]
+    return of_m + measure_both(Pair(reference, query, spec)) + measure_own(reference, whole, spec)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from synthgap.stages.report.classes import cause_counts, class_rows
-from synthgap.stages.report.definitions import definitions_for
+from synthgap.stages.report.definitions import BEYOND, definitions_for
 from synthgap.stages.report.figures import Figures
 from synthgap.stages.report.headline import headlines
 from synthgap.stages.report.learning import error_shares, learning
@@ -41,6 +41,7 @@ def _view(tables: RunTables) -> dict[str, Any]:
         "class_total": len(rows),
         "sentences": [str(sentence) for sentence in tables.summary.get("sentences") or []],
         "headlines": headlines(figures),
+        "beyond": headlines(figures, BEYOND),
         "rows": rows,
         "diagnosed": any(row.suggestion or row.evidence for row in rows),
         "causes": cause_counts(rows),

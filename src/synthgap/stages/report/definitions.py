@@ -130,6 +130,126 @@ HEADLINE: tuple[Definition, ...] = (
     ),
 )
 
+BEYOND: tuple[Definition, ...] = (
+    Definition(
+        "precision",
+        "Precision",
+        "synthetic images inside the neighbourhood of a natural image of their class",
+        "Around each natural image lies a ball that reaches to its fifth nearest natural image of the same class. An image counts as precise when it lies in at least one.",
+        "0 to 100%.",
+        "higher",
+        "Natural outliers have wide balls that let much in.",
+        "Kynkäänniemi et al. 2019",
+        "percent",
+    ),
+    Definition(
+        "density",
+        "Density",
+        "natural neighbourhoods that hold a synthetic image, over five",
+        "As precision, but an image in a crowded place counts as often as there are natural balls around it.",
+        "0 and up; 1 is like natural.",
+        "near",
+        "Above 1 is crowding in the most usual place, not more realism.",
+        "Naeem et al. 2020",
+    ),
+    Definition(
+        "coverage",
+        "Coverage",
+        "natural neighbourhoods that hold a synthetic image of their class",
+        "The share of the balls around natural images in which at least one synthetic image lies.",
+        "0 to 100%; about 97% for natural images of the same number.",
+        "higher",
+        "Grows with the number of synthetic images.",
+        "Naeem et al. 2020",
+        "percent",
+    ),
+    Definition(
+        "recall",
+        "Recall",
+        "natural images inside the neighbourhood of a synthetic image",
+        "As precision with the roles exchanged: the balls are those of the synthetic images.",
+        "0 to 100%.",
+        "higher",
+        "A few synthetic outliers have wide balls and lift it: trust coverage.",
+        "Kynkäänniemi et al. 2019",
+        "percent",
+    ),
+    Definition(
+        "covered_share",
+        "Covered share of the variance",
+        "natural variance, direction by direction, that the synthetic images have too",
+        "The variance that is missing in the directions in which most of it is missing, over all the natural images have; one minus that. Variety of another kind makes up for nothing.",
+        "0 to 100%; few images miss directions by chance, so the baseline and not 100% is the aim.",
+        "higher",
+        "Knows means and covariances only.",
+        "this tool",
+        "percent",
+    ),
+    Definition(
+        "vendi_score",
+        "Vendi score",
+        "how many different images a class amounts to",
+        "The exponential of the entropy of the eigenvalues of all cosines within a class, averaged over classes.",
+        "1 (all alike) to the number of images or dimensions.",
+        "near",
+        "Noise is varied too; embeddings with a common mean, as CLIP's, give low scores.",
+        "Friedman and Dieng 2023",
+    ),
+    Definition(
+        "near_duplicate_share",
+        "Near duplicates",
+        "synthetic images that have almost the same image beside them",
+        "Two images count as almost the same when they are as alike as the most alike twentieth of natural images are to their nearest.",
+        "0 to 100%; the baseline is what natural images give.",
+        "lower",
+        "Grows with the number of images.",
+        "this tool",
+        "percent",
+    ),
+    Definition(
+        "memorised_share",
+        "Almost a natural image",
+        "synthetic images nearer to a natural image than natural images are to each other",
+        "Counted by the same likeness as near duplicates, between a synthetic image and its nearest natural one of the class. Of new natural images one in twenty would count.",
+        "0 to 100%; 5% is like natural.",
+        "lower",
+        "Nearness is not copying: typical images are near as well. It says nothing of training images that were not given.",
+        "after Somepalli et al. 2023",
+        "percent",
+    ),
+    Definition(
+        "kernel_distance",
+        "CMMD",
+        "kernel distance of the two sets, times 1,000",
+        "Squared maximum mean discrepancy of unit vectors with a Gaussian kernel of width 10; assumes no Gaussian shape.",
+        "About 0 for one population, and up.",
+        "lower",
+        "With so wide a kernel it sees the means and hardly the spread.",
+        "Jayasumana et al. 2024",
+    ),
+    Definition(
+        "frechet_distance_infinite",
+        "Fréchet distance of endless sets",
+        "the Fréchet distance without most of what few images add to it",
+        "A line through the distances of ever larger subsets, read where the number of images is without end.",
+        "May fall below 0 for sets that are alike.",
+        "lower",
+        "Needs many more images than the embeddings have dimensions.",
+        "Chong and Forsyth 2020",
+    ),
+    Definition(
+        "permutation_p_value",
+        "Do they differ at all?",
+        "p-value of a permutation test that both sets are samples of one population",
+        "How often two sets dealt at random from all images are as far apart as these. Per class the p-values are adjusted for the number of classes (Holm).",
+        "0 to 1; the least is one over the number of permutations.",
+        "higher",
+        "With many images every difference, however small, gives a small p: it tells that sets differ, never that it matters.",
+        "Gretton et al. 2012",
+    ),
+)
+"""Beyond the figures of M: shown below them, closed at first."""
+
 DERIVED: tuple[Definition, ...] = (
     Definition(
         "baseline",
@@ -185,7 +305,7 @@ DERIVED: tuple[Definition, ...] = (
     ),
 )
 
-BY_NAME = {definition.name: definition for definition in HEADLINE + DERIVED}
+BY_NAME = {definition.name: definition for definition in HEADLINE + BEYOND + DERIVED}
 
 
 def definitions_for(metrics: list[str], *, findings: bool, classifier: bool) -> list[Definition]:
@@ -193,4 +313,4 @@ def definitions_for(metrics: list[str], *, findings: bool, classifier: bool) -> 
     wanted = {*metrics, "baseline", "interval"}
     wanted |= {"severity"} if findings else set()
     wanted |= {"classifier"} if classifier else set()
-    return [definition for definition in HEADLINE + DERIVED if definition.name in wanted]
+    return [definition for definition in HEADLINE + BEYOND + DERIVED if definition.name in wanted]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synthgap.stages.report import formats
 from synthgap.stages.report.definitions import HEADLINE, Definition
 from synthgap.stages.report.figures import Figure, Figures
+
+WITHOUT_DIFFERENCE = {"permutation_p_value"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def _axis(definition: Definition, both: tuple[Figure, Figure]) -> tuple[float, f
 
 
 def _difference(definition: Definition, found: Figure, baseline: Figure) -> str:
-    if not (found.defined and baseline.defined):
+    if not (found.defined and baseline.defined) or definition.name in WITHOUT_DIFFERENCE:
         return ""
     if definition.unit == "percent":
         return formats.points(found.value - baseline.value)
@@ -107,7 +110,7 @@ def _headline(definition: Definition, figures: Figures) -> Headline:
     )
 
 
-def headlines(figures: Figures) -> list[Headline]:
-    """The rows of the headline table, in reading order; a measure that the run did not make is left out."""
+def headlines(figures: Figures, definitions: Sequence[Definition] = HEADLINE) -> list[Headline]:
+    """The rows of a table of figures, in reading order; a measure that the run did not make is left out."""
     measured = set(figures.metrics())
-    return [_headline(definition, figures) for definition in HEADLINE if definition.name in measured]
+    return [_headline(definition, figures) for definition in definitions if definition.name in measured]
