@@ -9,7 +9,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from synthgap.metrics import _checks
-from synthgap.metrics._euclidean import middle, rounding, squared_distances, tiles
+from synthgap.metrics._euclidean import rounding
+from synthgap.metrics._near import Space
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def support_overlap(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "
 
     A ball reaches from an image to its k-th nearest other image of the same set (arXiv:1904.06991,
     arXiv:2002.09797), Euclidean on the embeddings as given; its edge belongs to it. The papers use k = 3
-    and k = 5. Exact, in float64 and bounded memory; distances that differ by rounding only count as equal, so that
+    and k = 5. Exact, in bounded memory: float32 products find
+    the pairs that may matter, float64 distances decide; distances that differ by rounding only count as equal, so that
     duplicates are inside balls of radius 0.
 
     Args:
@@ -71,17 +73,17 @@ def support_overlap(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "
     natural = _checks.features("natural", natural)
     synthetic = _checks.features("synthetic", synthetic, width=natural.shape[1]).to(natural.device)
     k, n, m = _checks.whole("k", k), len(natural), len(synthetic)
-    origin = middle(natural, synthetic)
-    slack = rounding(origin, natural, synthetic)
-    reach_natural, reach_synthetic = (_reach(e, origin, k) + slack for e in (natural, synthetic))
+    space = Space(natural, synthetic)
+    slack = rounding(space.origin, natural, synthetic)
+    reach_natural, reach_synthetic = (space.reach(e, k) + slack for e in (natural, synthetic))
     balls, recalled, covered = (torch.zeros(size, dtype=torch.float64, device=natural.device) for size in (m, n, n))
-    for rows, columns in tiles(n, m):
-        apart = squared_distances(natural[rows], synthetic[columns], origin)
-        inside = apart <= reach_natural[rows].unsqueeze(1)
-        balls[columns] += inside.sum(dim=0)
-        covered[rows] = torch.maximum(covered[rows], inside.any(dim=1).double())
-        inside = apart <= reach_synthetic[columns]
-        recalled[rows] = torch.maximum(recalled[rows], inside.any(dim=1).double())
+    for rows, columns, product in space.products(natural, synthetic):
+        x, y = natural[rows], synthetic[columns]
+        i, j = space.within(product, reach_natural[rows].unsqueeze(1), x, y)
+        balls += torch.bincount(j + columns.start, minlength=m)
+        covered[i + rows.start] = 1
+        i, _ = space.within(product, reach_synthetic[columns], x, y)
+        recalled[i + rows.start] = 1
     precise = (balls > 0).double()
     if n <= k or m == 0:
         precise, balls, covered = (values.fill_(torch.nan) for values in (precise, balls, covered))
@@ -90,14 +92,3 @@ def support_overlap(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "
     balls /= k
     figures = [float(values.mean()) for values in (precise, recalled, balls, covered)]
     return SupportOverlap(figures[0], figures[1], figures[2], figures[3], precise, recalled, balls, covered)
-
-
-def _reach(e: Tensor, origin: Tensor, k: int) -> Tensor:
-    """Squared distance of each row to its k-th nearest other row, (n,); infinite where there are fewer."""
-    best = torch.full((len(e), k), torch.inf, dtype=torch.float64, device=e.device)
-    for rows, columns in tiles(len(e), len(e)):
-        apart = squared_distances(e[rows], e[columns], origin)
-        if rows.start == columns.start:
-            apart.fill_diagonal_(torch.inf)
-        best[rows] = torch.cat([best[rows], apart], dim=1).topk(k, dim=1, largest=False).values
-    return best[:, -1]
