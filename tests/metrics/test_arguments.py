@@ -67,6 +67,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "permutation_test": {"a": E, "b": E, "permutations": 5, "seed": 0},
     "paired_test": {"values_a": VALUES, "values_b": VALUES, "permutations": 5, "seed": 0},
     "holm": {"p_values": VALUES},
+    "expected_calibration_error": {"confidence": VALUES, "correct": VALUES, "bins": 5},
     "attribution": {"correct_prompts": VALUES, "correct_own": VALUES},
     "class_attribution": {"correct_prompts": VALUES, "correct_own": VALUES, "labels": LABELS, "num_classes": 2},
 }

@@ -21,7 +21,7 @@ from synthgap.core.errors import InputError
 from synthgap.core.specs import EvaluateSpec
 from synthgap.models.classifiers import load_classifier, new_classifier, timm_config
 from synthgap.stages.evaluation import evaluate
-from synthgap.stages.evaluation.scores import calibration_error, figures, within_top
+from synthgap.stages.evaluation.scores import figures, within_top
 from synthgap.store.atomic import write_json
 from synthgap.store.sources import open_images
 
@@ -74,27 +74,6 @@ def test_top_k_is_scikit_learns(seed: int, k: int) -> None:
 
 def test_a_model_that_says_nothing_is_never_right() -> None:
     assert within_top(torch.zeros(4, 3), torch.tensor([0, 1, 2, 0]), 1).sum() == 0
-
-
-def test_calibration_of_known_answers() -> None:
-    right = torch.tensor([1.0] * 8 + [0.0] * 2)
-    assert calibration_error(torch.full((10,), 0.8), right, 15) == pytest.approx(0, abs=1e-6)
-    assert calibration_error(torch.full((10,), 1.0), right, 15) == pytest.approx(0.2)
-    # two bins that are wrong in opposite ways do not make up for each other; one bin does
-    confidence, mixed = torch.tensor([0.95, 0.95, 0.55, 0.55]), torch.tensor([0.0, 1.0, 1.0, 1.0])
-    assert calibration_error(confidence, mixed, 10) == pytest.approx(0.45)
-    assert calibration_error(confidence, mixed, 1) == pytest.approx(0.0, abs=1e-6)
-    assert np.isnan(calibration_error(torch.zeros(0), torch.zeros(0), 15))
-
-
-@given(st.integers(0, 1000))
-def test_calibration_does_not_depend_on_the_order(seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    confidence, right = torch.rand(40, generator=generator), torch.rand(40, generator=generator).round()
-    places = torch.randperm(40, generator=generator)
-    found = calibration_error(confidence, right, 15)
-    assert found == pytest.approx(calibration_error(confidence[places], right[places], 15), abs=1e-9)
-    assert 0 <= found <= 1
 
 
 def test_top_5_from_six_classes_on() -> None:

@@ -26,6 +26,7 @@ from synthgap.metrics.coding_length import coding_length
 from synthgap.metrics.coverage import coverage
 from synthgap.metrics.covered_share import covered_share
 from synthgap.metrics.density import density
+from synthgap.metrics.expected_calibration_error import expected_calibration_error
 from synthgap.metrics.frechet_distance import FrechetDistance, frechet_distance, frechet_distance_interval
 from synthgap.metrics.frechet_distance_infinite import FrechetLine, frechet_distance_infinite
 from synthgap.metrics.gaussian_accuracy import gaussian_accuracy, gaussian_predictions
@@ -83,6 +84,7 @@ __all__ = [
     "coverage",
     "covered_share",
     "density",
+    "expected_calibration_error",
     "frechet_distance",
     "frechet_distance_infinite",
     "frechet_distance_interval",

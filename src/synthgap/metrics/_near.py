@@ -19,7 +19,7 @@ from synthgap.metrics._euclidean import middle, squared_distances
 TILE = (512, 4096)
 """Rows and columns of a tile: 8 MiB of float32, which stay in the cache."""
 
-SPARE = 16
+SPARE = 4
 """Candidates kept beyond k, so that rows in need of a second search are rare."""
 
 DENSE = 16

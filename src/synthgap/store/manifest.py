@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,7 @@ from synthgap.core.errors import FingerprintError, InputError
 from synthgap.store.atomic import read_json, write_json
 
 MANIFEST = "manifest.json"
+Kind = Literal["image-set", "embeddings", "classifier"]
 
 
 def _version() -> str:
@@ -27,7 +28,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["image-set", "embeddings"]
+    kind: Kind
     fingerprint: str
     """Of everything that can change the content, parents included."""
     spec: dict[str, Any]
@@ -45,7 +46,7 @@ class Manifest(BaseModel):
 class EmbeddingManifest(Manifest):
     """Manifest of a folder of embeddings."""
 
-    kind: Literal["image-set", "embeddings"] = "embeddings"
+    kind: Kind = "embeddings"
     modality: Literal["image", "prompt"]
     encoder: str
     encoder_fingerprint: str
@@ -57,7 +58,9 @@ class EmbeddingManifest(Manifest):
     """Fingerprint of the rows that each shard is computed from: a shard of other rows is outdated."""
 
 
-GROWING = frozenset({"classes", "per_class", "eval_per_class", "counts_like", "counts_times", "overrides", "captions"})
+GROWING = frozenset(
+    {"classes", "per_class", "eval_per_class", "counts_like", "counts_times", "overrides", "captions", "adjustments"}
+)
 """Keys of a set's spec that say which images there are to be, and not how one is drawn: a set may grow in them."""
 
 
@@ -99,7 +102,7 @@ def read_manifest(folder: Path) -> Manifest | EmbeddingManifest:
 
 
 def kind_of(folder: Path) -> str | None:
-    """``image-set`` or ``embeddings`` for a folder of ours, None for any other path."""
+    """``image-set``, ``embeddings`` or ``classifier`` for a folder of ours, None for any other path."""
     if not (folder / MANIFEST).is_file():
         return None
     try:
@@ -107,7 +110,7 @@ def kind_of(folder: Path) -> str | None:
     except InputError:
         return None  # somebody else's file of that name
     kind = data.get("kind") if isinstance(data, dict) else None
-    return kind if kind in ("image-set", "embeddings") else None
+    return kind if kind in get_args(Kind) else None
 
 
 def _difference(folder: Path, there: Manifest, here: Manifest) -> str:

@@ -12,6 +12,8 @@ from synthgap.store.manifest import EmbeddingManifest, kind_of, read_manifest
 from synthgap.store.sets import ImageSet
 from synthgap.store.shards import ShardDone
 
+KINDS = ("image-set", "embeddings")
+"""Folders that are made shard by shard."""
 RECENT = 50
 """Shards by which the present speed is judged."""
 
@@ -49,9 +51,9 @@ def status(folder: Path) -> list[Status]:
 
     Raises InputError where there is none.
     """
-    if kind_of(folder) is not None:
+    if kind_of(folder) in KINDS:
         return [_status(folder)]
-    found = [path.parent for path in sorted(folder.glob("**/manifest.json")) if kind_of(path.parent) is not None]
+    found = [path.parent for path in sorted(folder.glob("**/manifest.json")) if kind_of(path.parent) in KINDS]
     if not found:
         raise InputError(
             f"{folder}: holds no set and no embeddings; expected a folder of generate, embed, compare or run"

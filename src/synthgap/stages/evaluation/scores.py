@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synthgap.metrics import bootstrap_classes, bootstrap_interval, bootstrap_statistic
+from synthgap.metrics import bootstrap_classes, bootstrap_interval, bootstrap_statistic, expected_calibration_error
 
 TOP_5_CLASSES = 6
 """With fewer classes every prediction is among the first five."""
@@ -23,28 +23,6 @@ def within_top(logits: Tensor, labels: Tensor, k: int) -> Tensor:
     """
     own = logits.gather(1, labels.view(-1, 1))
     return ((logits >= own).sum(1) <= k).double()
-
-
-def calibration_error(confidence: Tensor, right: Tensor, bins: int) -> float:
-    """Expected calibration error (Guo et al. 2017): mean over the images of ``|accuracy - confidence|`` of their bin.
-
-    Args:
-        confidence: highest probability of each image, (n,) in [0, 1]; bins are of equal width, closed above.
-        right: 1 where the prediction is the class, else 0, (n,).
-        bins: number of bins.
-
-    Returns:
-        In [0, 1]; NaN without images.
-
-    >>> calibration_error(torch.tensor([0.75, 0.75]), torch.tensor([1.0, 0.0]), 10)
-    0.25
-    """
-    if len(confidence) == 0:
-        return float("nan")
-    confidence, right = confidence.double(), right.double()
-    which = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    gaps = torch.zeros(bins, dtype=torch.float64).index_add_(0, which, right - confidence)
-    return float(gaps.abs().sum() / len(confidence))
 
 
 def figures(
@@ -67,7 +45,7 @@ def figures(
     pairs = torch.stack([confidence, (predicted == labels).double()], dim=1)
 
     def error(sample: Tensor) -> list[float]:
-        return [calibration_error(sample[:, 0], sample[:, 1], bins)]
+        return [expected_calibration_error(sample[:, 0], sample[:, 1], bins=bins)]
 
     low, high = bootstrap_statistic(error, [pairs], resamples=resamples, seed=seed)
     overall = _number(error(pairs)[0], float(low.clamp_min(0.0)[0]), float(high[0]), len(labels))

@@ -21,12 +21,13 @@ from synthgap.models.classifiers import (
 from synthgap.stages.training.augmentation import views
 from synthgap.stages.training.distribution import new_accelerator
 from synthgap.stages.training.examples import Examples, ImageShare, gather, matched
-from synthgap.stages.training.folder import TrainedFolder, new_manifest
+from synthgap.stages.training.folder import TrainedFolder
 from synthgap.stages.training.learner import Learner, State, new_optimizer
 from synthgap.stages.training.loader import Loader, Portion
 from synthgap.stages.training.loop import AllViews, Plan, Progress, Trainer
 from synthgap.stages.training.recipes import resolve
 from synthgap.store.keys import eval_split
+from synthgap.store.manifest import Manifest, claim_folder
 from synthgap.store.rows import ImageSource
 
 
@@ -79,7 +80,7 @@ def train(
     accelerator = new_accelerator(resources.device, recipe.precision, recipe.batch_size)
     folder = TrainedFolder(out)
     if accelerator.is_main_process:
-        folder.claim(manifest)
+        claim_folder(out, manifest)
     accelerator.wait_for_everyone()
     preprocessing = evaluation_preprocessing(recipe.image_size, recipe.crop_share)
     learned, apart = learned.hold(preprocessing, resources), apart.hold(preprocessing, resources)
@@ -104,7 +105,7 @@ def _manifest(
     recipe: TrainRecipe,
     classes: dict[str, str],
     validation: ImageSource | None,
-) -> dict[str, Any]:
+) -> Manifest:
     sets = {str(number): {"name": one.source.name, "share": one.share} for number, one in enumerate(shares)}
     settings = {
         "name": spec.recipe,
@@ -119,7 +120,8 @@ def _manifest(
     parents = {f"images {number}": one.source.fingerprint for number, one in enumerate(shares)}
     if validation is not None:
         parents["validation"] = validation.fingerprint
-    return new_manifest(fingerprint("classifier", settings, classes, parents), settings, classes, parents)
+    identity = fingerprint("classifier", settings, classes, parents)
+    return Manifest(kind="classifier", fingerprint=identity, spec=settings, classes=classes, parents=parents)
 
 
 def _plan(spec: TrainSpec, recipe: TrainRecipe, learned: Examples, preprocessing: Any) -> Plan:
