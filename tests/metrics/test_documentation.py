@@ -80,6 +80,14 @@ def test_a_file_for_every_measure() -> None:
     assert measures <= set(synthgap.metrics.__all__)
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_guide_names_every_function(name: str) -> None:
+    guide = FOLDER.parents[2] / "docs" / "metrics.md"
+    if not guide.is_file():
+        pytest.skip("the guide is not part of an installed package")
+    assert f"`{name}`" in guide.read_text(encoding="utf-8")
+
+
 def test_shapes_are_checked_in_tests(metrics: SimpleNamespace) -> None:
     with pytest.raises(TypeCheckError):
         metrics.centroids(torch.ones(4, 2), torch.zeros(5, dtype=torch.long), 1)

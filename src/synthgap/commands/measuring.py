@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from synthgap import views
-from synthgap.commands.options import Encoder, Flat, How, Measures, Output, command_line
+from synthgap.commands.options import Encoder, Flat, How, Measures, Output, command_line, located
 from synthgap.console import Progress, emit
 from synthgap.core.specs import EncoderSpec, MeasureSpec, Resources, TrialSpec
 
@@ -26,7 +26,7 @@ def compare(
     Parameters
     ----------
     natural: Path
-        Class-per-folder image folder, set folder, Parquet with Hugging Face features, or .npz embeddings.
+        Class-per-folder image folder, set folder, Parquet with Hugging Face features, embeddings, or 'lab:NAME'.
     synthetic: Path
         The same.
     out: Path
@@ -41,7 +41,7 @@ def compare(
         progress=Progress(),
         command=command_line(),
     )
-    summary = pipeline.compare(natural, synthetic, out, options)
+    summary = pipeline.compare(located(natural), located(synthetic), out, options)
     emit(summary, output, lambda found: views.summary(found, out))
 
 
@@ -62,7 +62,7 @@ def trials(
     Parameters
     ----------
     natural: Path
-        Class-per-folder image folder, set folder, Parquet with Hugging Face features, or .npz embeddings.
+        Class-per-folder image folder, set folder, Parquet with Hugging Face features, embeddings, or 'lab:NAME'.
     synthetic: list[Path]
         One or more of the same.
     out: Path
@@ -77,7 +77,7 @@ def trials(
         progress=Progress(),
         command=command_line(),
     )
-    inputs = [pipeline.SetInput(path) for path in (natural, *synthetic)]
+    inputs = [pipeline.SetInput(located(path)) for path in (natural, *synthetic)]
     found = pipeline.cross_trials(inputs[0], inputs[1:], out, spec, options)
     emit(found, output, views.trials)
 
@@ -128,7 +128,7 @@ def embed(
     from synthgap.store.embeddings import load_embeddings
 
     action: Any = embed_prompts if prompts else embed_images
-    action(images, encoder or EncoderSpec(), out, resources, Progress())
+    action(located(images), encoder or EncoderSpec(), out, resources, Progress())
     found = load_embeddings(out)
     result = {"out": str(out), "rows": len(found), "dim": int(found.embeddings.shape[1]), "skipped": len(found.skipped)}
     emit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -16,6 +17,13 @@ Output = Annotated[Format, Parameter(name="--format")]
 How = Annotated[Resources | None, Flat]
 Encoder = Annotated[EncoderSpec | None, Flat]
 Measures = Annotated[MeasureSpec | None, Flat]
+
+
+def located(path: Path) -> Path:
+    """A set's place: ``lab:NAME`` is an image set that comes with the lab."""
+    from synthgap.study import LAB, lab_images
+
+    return lab_images(str(path).removeprefix(LAB)) if str(path).startswith(LAB) else path
 
 
 def command_line() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from synthgap import views
-from synthgap.commands.options import Flat, Output
+from synthgap.commands.options import Flat, Output, located
 from synthgap.console import Progress, emit, hint
 from synthgap.core.errors import InputError
 from synthgap.core.specs import EvaluateSpec, LearningResources, TrainSpec
@@ -99,6 +99,5 @@ def _with_share(text: str) -> tuple[str, float | None]:
 
 def _open(name: str) -> ImageSource:
     from synthgap.store.sources import open_images
-    from synthgap.study import LAB, lab_images
 
-    return open_images(lab_images(name.removeprefix(LAB)) if name.startswith(LAB) else name)
+    return open_images(located(Path(name)))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from synthgap import views
-from synthgap.commands.options import Flat, Output
+from synthgap.commands.options import Flat, Output, located
 from synthgap.console import Progress, emit
 from synthgap.core.specs import LabSpec
 
@@ -59,10 +59,9 @@ def lab_evaluate(
     from synthgap.lab.evaluate import evaluate_world
     from synthgap.models import lab_path
     from synthgap.store.atomic import write_json
-    from synthgap.study import lab_images
 
     folder = lab_path("generator").parent if world == "lab" else Path(world)
-    source = lab_images(str(images).removeprefix("lab:")) if str(images).startswith("lab:") else images
+    source = located(images)
     found = evaluate_world(folder, source, out, classes=classes, per_class=per_class, report=Progress()).as_dict()
     write_json(out / "evaluation.json", found)
     emit(found, output, views.evaluation)
