@@ -71,6 +71,21 @@ def by_the_rule(reference: Tensor, query: Tensor, k: int) -> np.ndarray:
     return np.array(found)
 
 
+@pytest.fixture(autouse=True)
+def always_screened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets as small as these would not be screened at all."""
+    monkeypatch.setattr(_neighbours, "FEW", 0)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_few_pairs_have_the_same_neighbours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, query = make(name, 300, 17, 33)
+    monkeypatch.setattr(_neighbours, "FEW", 10**9)
+    monkeypatch.setattr(_neighbours, "Search", None)  # all cosines at once, or an error
+    for k in (1, 5, len(reference)):
+        assert np.array_equal(nearest(reference, query, k).numpy(), by_the_rule(reference, query, k)), k
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", SETS)
 def test_the_neighbours_are_those_of_long_double(path: Path, name: str) -> None:

@@ -26,6 +26,9 @@ SPARE = 16
 PIECE = 64
 """New references of a query that are merged at once."""
 
+FEW = 262_144
+"""Pairs up to which all cosines are computed in float64, unless a path is asked for."""
+
 DENSE = 32
 """Where more than one pair in this many remains, all products in float64 are faster than the pairs one by one."""
 
@@ -42,10 +45,21 @@ def nearest(
     Of the references below the k-th cosine, those within `TIE` of it are equal to it. References may come in blocks of
     any size, each used once. The neighbours are the same for every block and path.
     """
+    if isinstance(reference, Tensor) and path is None and len(reference) * len(query) <= FEW:
+        return _among_few(reference, query, k)
     search = Search(query, k, block, path)
     for part in (reference,) if isinstance(reference, Tensor) else reference:
         search.add(part)
     return search.found()
+
+
+def _among_few(reference: Tensor, query: Tensor, k: int) -> Tensor:
+    """`nearest` by all float64 cosines at once: what they cost, screening would too."""
+    cosines = unit(query) @ unit(reference.to(query.device)).T
+    kth = cosines.topk(k, dim=1).values[:, -1:]
+    cosines = cosines.masked_fill(cosines < kth - TIE, -torch.inf)
+    rows = torch.arange(len(reference), device=query.device).expand_as(cosines)
+    return _ordered(cosines, rows)[:, :k]
 
 
 class Search:
