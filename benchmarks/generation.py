@@ -86,7 +86,7 @@ class _Ours:
         plan = plan_for(self.spec, out)
         image_set = ImageSet(out, set_manifest(plan, self.source))
         image_set.write_plan(plan)
-        worker = DrawWorker(image_set, self.artist, self.resources.workers)
+        worker = DrawWorker(image_set, lambda _: self.artist, self.resources.workers)
         self.seconds_in_unet = 0.0
         clock, processor = time.perf_counter(), time.process_time()
         worker.work(list(image_set.planned()), lambda: None, lambda _: None)

@@ -41,7 +41,17 @@ ALLOWED = {
 """Which layers each layer may import. ``cli`` stands above all, ``pipeline`` and ``commands`` between the stages and ``cli``."""
 
 HEAVY = {"diffusers", "transformers", "open_clip", "timm"}
-METRICS_MAY = {"torch", "jaxtyping", "__future__", "collections", "dataclasses", "functools", "math", "typing"}
+METRICS_MAY = {
+    "torch",
+    "jaxtyping",
+    "__future__",
+    "collections",
+    "dataclasses",
+    "functools",
+    "itertools",
+    "math",
+    "typing",
+}
 
 
 def modules() -> list[Path]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from synthgap import __version__
-from synthgap.commands import linting, making, measuring, sharing, studies, training, words, worlds
+from synthgap.commands import linting, making, measuring, refining, sharing, steering, studies, training, words, worlds
 from synthgap.console import guarded
 from synthgap.core.errors import InputError
 
@@ -45,6 +45,9 @@ for command in (
     making.generate,
     making.presets,
     making.status,
+    steering.sweep,
+    steering.probe,
+    steering.triage,
     sharing.export,
     sharing.push,
     measuring.embed,
@@ -53,6 +56,7 @@ for command in (
     studies.report,
     words.prompts,
     linting.lint,
+    refining.refine,
 ):
     app.command(command)
 classes.command(words.classes_show, name="show")
@@ -66,12 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(guarded(lambda: _dispatch(arguments)))
 
 
-def _knn_apart(tokens: list[str]) -> list[str]:
+LISTS = ("--knn", "--guidance", "--steps")
+
+
+def _lists_apart(tokens: list[str]) -> list[str]:
     """Turn ``--knn 1,5`` into ``--knn 1 --knn 5``, as the parser takes lists."""
     apart: list[str] = []
     for token in tokens:
-        if apart and apart[-1] == "--knn" and "," in token:
-            apart += [item for value in token.split(",") for item in (value, "--knn")][:-1]
+        name = apart[-1] if apart else ""
+        if name in LISTS and "," in token:
+            apart += [item for value in token.split(",") for item in (value, name)][:-1]
         else:
             apart.append(token)
     return apart
@@ -80,6 +88,6 @@ def _knn_apart(tokens: list[str]) -> list[str]:
 def _dispatch(arguments: Sequence[str] | None) -> None:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(_knn_apart(tokens), exit_on_error=False, print_error=False)
+        app(_lists_apart(tokens), exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise InputError(_one_line(error)) from error

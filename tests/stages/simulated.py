@@ -29,16 +29,26 @@ def make_set(name: str, parts: Sequence[Vectors], *, modality: str = "image", sp
 class World:
     """Classes as clouds in a cone, some nearer to each other than others, each with its own shape and spread."""
 
-    def __init__(self, classes: int, *, seed: int = 0, dim: int = 48, separation: float = 1.0) -> None:
+    def __init__(
+        self,
+        classes: int,
+        *,
+        seed: int = 0,
+        dim: int = 48,
+        separation: float = 1.0,
+        decay: float = 0.5,
+        tail: float = 0.0,
+    ) -> None:
+        """``decay`` is how fast the spread falls from one direction to the next, ``tail`` a Student's degrees of freedom."""
         self.rng = np.random.default_rng(seed)
-        self.classes, self.dim = classes, dim
+        self.classes, self.dim, self.tail = classes, dim, tail
         cone = self.direction(1.5)
         families = [self.direction(0.6) for _ in range(max(1, classes // 5))]
         self.means = [
             cone + separation * (families[self.rng.integers(len(families))] + self.direction(1.0))
             for _ in range(classes)
         ]
-        shape = np.arange(1, dim + 1) ** -0.5
+        shape = np.arange(1, dim + 1) ** -decay
         self.shapes = [shape / np.linalg.norm(shape) * self.rng.uniform(0.7, 1.3) for _ in range(classes)]
         self.turns = [np.linalg.qr(self.rng.normal(size=(dim, dim)))[0] for _ in range(classes)]
 
@@ -50,6 +60,8 @@ class World:
     def draw(self, index: int, n: int, *, spread: float = 1.0, offset: Vectors | float = 0.0) -> Vectors:
         """Images of a class."""
         noise = self.rng.normal(size=(n, self.dim)) * self.shapes[index] * spread
+        if self.tail:
+            noise /= np.sqrt(self.rng.chisquare(self.tail, size=(n, 1)) / (self.tail - 2))
         return self.means[index] + offset + noise @ self.turns[index].T
 
     def images(self, name: str, n: int, change: Callable[[int, int], Vectors] | None = None) -> EmbeddingSet:

@@ -24,7 +24,7 @@ from synthgap.core.errors import FingerprintError, GeneratorMemoryError, InputEr
 from synthgap.core.specs import GenerateSpec, Resources
 from synthgap.models.generator import Drawn, Generator, PipelineGenerator, load_generator
 from synthgap.stages.generation import estimate, generate, plan_set, worker
-from synthgap.store.sets import ImageSet
+from synthgap.store.sets import ImageSet, copy_set
 from synthgap.store.sources import open_images
 from synthgap.store.status import status
 
@@ -237,6 +237,68 @@ def test_a_clarified_prompt_redraws_its_class_alone_and_can_be_undone(spec: Gene
     again = contents(out)
     assert told == [14]  # nothing was drawn: the old shards came back
     assert all(again[name] == data for name, data in first.items())
+
+
+ADJUSTMENTS = """version: 1
+adjustments:
+  - {class: cat, %s}
+"""
+
+
+def test_an_adjusted_class_is_drawn_alone_with_its_noise_and_can_be_undone(spec: GenerateSpec, tmp_path: Path) -> None:
+    out = generate(spec, tmp_path / "set", RESOURCES)
+    plain, first = contents(out), rows(out)
+    path = tmp_path / "adjustments.yaml"
+    path.write_text(ADJUSTMENTS % "recipe: hypernym, guidance_scale: 2.5, num_inference_steps: 3")
+    adjusted = spec.model_copy(update={"adjustments": path})
+    assert estimate(adjusted, out, RESOURCES, trial=False).images_there == 7
+    drawn: list[int] = []
+    generate(adjusted, out, RESOURCES, lambda done, *_: drawn.append(done))
+    assert drawn[0] == 7 and drawn[-1] == 14  # the dogs stay
+    after, dog = contents(out), next(row["class_key"] for row in first if row["label"] == 1)
+    assert all(after[name] == data for name, data in plain.items() if f"/{dog}-" in name)
+    assert [(row["image_key"], row["seed"]) for row in rows(out)] == [(row["image_key"], row["seed"]) for row in first]
+    told = {
+        tuple(row[name] for name in ("label", "recipe", "guidance_scale", "num_inference_steps")) for row in rows(out)
+    }
+    assert told == {(0, "hypernym", 2.5, 3), (1, "name", 7.5, 2)}
+    fresh = {"recipe": "hypernym", "guidance_scale": 2.5, "num_inference_steps": 3, "classes": "cat"}
+    alone = images(generate(spec.model_copy(update=fresh), tmp_path / "alone", RESOURCES))
+    assert alone.items() <= images(out).items()
+    assert images(generate(adjusted, tmp_path / "fresh", RESOURCES)) == images(out)
+    told_again: list[int] = []
+    generate(spec, out, RESOURCES, lambda done, *_: told_again.append(done))
+    assert told_again == [14] and all(contents(out)[name] == data for name, data in plain.items())
+
+
+def test_no_image_of_another_guidance_is_kept(spec: GenerateSpec, tmp_path: Path) -> None:
+    path = tmp_path / "adjustments.yaml"
+    spec = spec.model_copy(update={"adjustments": path})
+    for guidance in (2.0, 3.0, 7.5):
+        path.write_text(ADJUSTMENTS % f"guidance_scale: {guidance}")
+        out = generate(spec, tmp_path / "set", RESOURCES)
+        same = generate(
+            spec.model_copy(update={"guidance_scale": guidance, "adjustments": None}),
+            tmp_path / f"{guidance}",
+            RESOURCES,
+        )
+        cats = {key: data for key, data in images(same).items() if key.startswith("n02121620")}
+        assert cats.items() <= images(out).items()
+
+
+def test_a_copied_set_changes_alone(spec: GenerateSpec, tmp_path: Path) -> None:
+    out = generate(spec, tmp_path / "set", RESOURCES)
+    before, copy = contents(out), tmp_path / "copy"
+    copy_set(out, copy)
+    assert contents(copy) == {name: data for name, data in before.items() if name != "README.md"}
+    assert (copy / "data/train").is_dir() and all(path.stat().st_nlink == 2 for path in copy.rglob("data/*/*.parquet"))
+    path = tmp_path / "adjustments.yaml"
+    path.write_text(ADJUSTMENTS % "prompt: a lynx")
+    generate(spec.model_copy(update={"adjustments": path}), copy, RESOURCES)
+    changed = contents(copy)
+    copy_set(out, copy)  # completes, and takes nothing back
+    assert contents(copy) == changed and contents(out) == before
+    assert {row["prompt"] for row in rows(copy)} == {"a lynx", "dog, domestic dog, Canis familiaris"}
 
 
 def test_two_processes_draw_the_same_set(spec: GenerateSpec, tmp_path: Path) -> None:

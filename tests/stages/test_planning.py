@@ -13,6 +13,7 @@ from synthgap.core.errors import FingerprintError, InputError
 from synthgap.core.seeds import EVAL_INDEX, image_seed
 from synthgap.core.specs import GenerateSpec
 from synthgap.stages.generation import Plan, plan_set
+from synthgap.store.plan import summary
 
 
 def plan(**settings: Any) -> Plan:
@@ -73,6 +74,19 @@ def test_overrides_change_the_prompt_of_their_class_alone(tmp_path: Path) -> Non
     second = list(plan(recipe="disambiguated", overrides=path))
     changed = {one.class_key for one, other in zip(first, second, strict=True) if one != other}
     assert changed == {"n02012849"}
+
+
+def test_an_adjustment_outdates_the_shards_of_its_class_alone(tmp_path: Path) -> None:
+    path = tmp_path / "adjustments.yaml"
+    path.write_text("version: 1\nadjustments:\n  - {class: n02012849, guidance_scale: 2.5}\n")
+    before, after = plan(guidance_scale=7.5), plan(guidance_scale=7.5, adjustments=path)
+    changed = [one.class_key for one, other in zip(summary(before), summary(after), strict=True) if one != other]
+    assert changed == ["n02012849"]
+    crane, machine = next(iter(after)), list(after)[-1]
+    assert (crane.guidance_scale, crane.num_inference_steps, machine.settings) == (2.5, None, (None, None))
+    assert [(one.seed, one.prompt) for one in before] == [(one.seed, one.prompt) for one in after]
+    same = plan(guidance_scale=2.5, adjustments=path)  # what the set has anyway is no adjustment
+    assert list(summary(same)) == list(summary(plan(guidance_scale=2.5)))
 
 
 def test_a_set_grows_by_shards_of_its_own() -> None:

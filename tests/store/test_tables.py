@@ -31,10 +31,12 @@ def test_measurements_survive_with_nan_and_reason(tmp_path: Path) -> None:
 
 
 def test_findings_survive(tmp_path: Path) -> None:
-    findings = [Finding("frog", "low-diversity", 0.7, True, "augmented", "one tree frog", 0.6, 0.8)]
+    findings = [
+        Finding("frog", "low-diversity", 0.7, True, "augmented", "one tree frog", 0.6, 0.8, '{"recipe": "augmented"}')
+    ]
     tables.write_findings(tmp_path / "f.parquet", findings)
     names = pq.read_schema(tmp_path / "f.parquet").names
-    assert " ".join(names) == "class_key cause severity flagged suggestion evidence ci_low ci_high"
+    assert " ".join(names) == "class_key cause severity flagged suggestion evidence ci_low ci_high change"
     assert tables.read_findings(tmp_path / "f.parquet") == findings
 
 

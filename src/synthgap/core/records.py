@@ -69,3 +69,6 @@ class Finding:
     """The numbers behind it, in a sentence."""
     ci_low: float = float("nan")
     ci_high: float = float("nan")
+    change: str = ""
+    """What the suggestion says, as a JSON object with one key that `synthgap refine` applies: ``guidance_scale``,
+    ``recipe``, ``prompt`` or ``drop_copies``; empty where no setting of the generation does it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -40,6 +40,10 @@ class GenerateSpec(Spec):
     )
     overrides: Path | None = Field(
         None, description="YAML of clarified prompts for the 'disambiguated' and 'augmented' recipes."
+    )
+    adjustments: Path | None = Field(
+        None,
+        description="YAML of single classes' own recipe, prompt, guidance or steps; other classes stay as they are.",
     )
     per_class: int = Field(100, ge=1, description="Images per class in the train split.")
     eval_per_class: int = Field(0, ge=0, description="Images per class in the eval split.")
@@ -314,3 +318,57 @@ class LearningResources(BaseModel):
     device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps; the best there is by default.")
     workers: int = Field(2, ge=1, description="Threads that decode and cut images, per process.")
     memory: float = Field(4.0, gt=0, description="GiB of images that are kept in memory, per process.")
+
+
+class SweepSpec(Spec):
+    """Settings of the generator to draw the same classes, prompts and noise at."""
+
+    guidance: tuple[Annotated[float, Field(ge=1)], ...] = Field(
+        (1.0, 2.5, 5.0, 7.5, 10.0),
+        min_length=1,
+        description="Guidance scales, such as 1,2.5,5,7.5,10; 1 means none, and none is below it.",
+    )
+    steps: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="Denoising steps, such as 20,50; those of --num-inference-steps by default."
+    )
+    rows: int = Field(2, ge=1, description="Images per class on the strip, each with its own noise.")
+    shown: int = Field(12, ge=1, description="Classes on the strip.")
+
+
+class ProbeSpec(Spec):
+    """Prompts of one class to set against each other."""
+
+    images: int = Field(50, ge=2, description="Images per prompt, drawn with the same noise.")
+    permutations: int = Field(10_000, ge=1, description="Sign flips of the paired tests; the least p is 1 / (1 + n).")
+    shown: int = Field(12, ge=1, description="Images per prompt on the strip.")
+
+
+class TriageSpec(Spec):
+    """How labels are put up for review."""
+
+    per_label: int = Field(50, ge=2, description="Images per label that are looked at (M: 50).")
+    judge: str = Field(
+        "encoder",
+        description="'encoder' (zero-shot over the labels' names), or a classifier: a folder of 'synthgap train', local-dir:FOLDER, hf-hub:ID or a timm model with weights.",
+    )
+    worst: int = Field(300, ge=1, description="Labels of lowest accuracy that come on the worklist (M: 300).")
+    pictured: int = Field(50, ge=0, description="Labels of lowest accuracy that are shown with pictures.")
+    pictures: int = Field(12, ge=1, description="Pictures per label.")
+    permutations: int = Field(
+        10_000, ge=1, description="Sign flips of the paired tests of --apply; the least p is 1 / (1 + n)."
+    )
+
+
+class RefineSpec(Spec):
+    """Which findings change a set, and when a changed class is kept."""
+
+    accept: tuple[str, ...] = Field(
+        ("all",),
+        description="Findings to act on: all, or classes (key or name) and causes, such as crane,over-adherent.",
+    )
+    target: str | None = Field(None, description="Set of the run to refine, by its name; the main one by default.")
+    rounds: int = Field(1, ge=1, description="Times to diagnose, redraw and judge.")
+    keep_worse: bool = Field(
+        False, description="Keep a class that got worse on the steering half too, instead of bringing the old one back."
+    )
+    permutations: int = Field(10_000, ge=1, description="Sign flips of the paired tests; the least p is 1 / (1 + n).")

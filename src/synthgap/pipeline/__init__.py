@@ -6,8 +6,25 @@ from them, so a run that was killed and repeated ends as one that was not.
 
 from synthgap.pipeline.comparing import compare, compare_many
 from synthgap.pipeline.files import measure_files
+from synthgap.pipeline.probes import probe
+from synthgap.pipeline.refine_origin import Where
+from synthgap.pipeline.refining import refine
 from synthgap.pipeline.run import CompareOptions
+from synthgap.pipeline.sweeps import sweep
+from synthgap.pipeline.triaging import triage
 from synthgap.pipeline.trials import cross_trials
 from synthgap.stages.inputs import SetInput
 
-__all__ = ["CompareOptions", "SetInput", "compare", "compare_many", "cross_trials", "measure_files"]
+__all__ = [
+    "CompareOptions",
+    "SetInput",
+    "Where",
+    "compare",
+    "compare_many",
+    "cross_trials",
+    "measure_files",
+    "probe",
+    "refine",
+    "sweep",
+    "triage",
+]

@@ -168,6 +168,7 @@ def _summary(run: Run, study: Study, found: _Found) -> dict[str, Any]:
     spread = [row for row in found.measurements if row.query == natural.name]
     outcome = Outcome(natural.name, main.name, own, found.baseline, found.classifier, found.findings[main.name], names)
     described = {one.name: one.describe() for one in study.opened} | dict(study.described)
+    paths = {one.name: str(one.source.path.resolve()) for one in study.opened if one.source is not None}
     skipped: list[dict[str, Any]] = []
     for images in study.images:
         rows, told = skipped_rows(images)
@@ -186,6 +187,9 @@ def _summary(run: Run, study: Study, found: _Found) -> dict[str, Any]:
         outcome,
         measurements_json([*own, *spread], names, main.name),
         measurements_json(found.baseline, names, found.baseline[0].query if found.baseline else ""),
-        [SetFacts(images, described[images.name]) for images in (*study.images, *study.prompt_sets)],
+        [
+            SetFacts(images, described[images.name], paths.get(images.name, ""))
+            for images in (*study.images, *study.prompt_sets)
+        ],
         facts,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from synthgap.core.errors import InputError
@@ -31,12 +32,18 @@ _PLAN = pa.schema(
         ("seed", pa.int64()),
         ("prompt", pa.string()),
         ("recipe", pa.string()),
+        ("guidance_scale", pa.float64()),
+        ("num_inference_steps", pa.int64()),
     ]
 )
 _PROMPTS = pa.schema([(name, _PLAN.field(name).type) for name in ("class_key", "split", "index", "prompt", "recipe")])
 _SHARDS = pa.schema(
     [("shard", pa.string()), ("class_key", pa.string()), ("rows", pa.int64()), ("fingerprint", pa.string())]
 )
+
+
+Settings = tuple[float | None, int | None]
+"""Guidance and steps that a class has of its own; None for the set's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,14 @@ class PlannedImage:
     seed: int
     prompt: str
     recipe: str
+    guidance_scale: float | None = None
+    """None for the set's own, as for ``num_inference_steps``."""
+    num_inference_steps: int | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Guidance and steps of its own."""
+        return self.guidance_scale, self.num_inference_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +106,8 @@ def summary(images: Iterable[PlannedImage]) -> Iterator[PlannedShard]:
                 yield PlannedShard(*current, rows, digest.hexdigest()[:16])
             current, rows, digest = (image.shard, image.class_key), 0, hashlib.sha256()
         rows += 1
-        digest.update(repr((image.image_key, image.index, image.seed, image.prompt, image.recipe)).encode())
+        own = () if image.settings == (None, None) else image.settings
+        digest.update(repr((image.image_key, image.index, image.seed, image.prompt, image.recipe, *own)).encode())
     if current is not None:
         yield PlannedShard(*current, rows, digest.hexdigest()[:16])
 
@@ -134,6 +150,24 @@ def read_images(folder: Path, shard: str | None = None) -> Iterator[PlannedImage
         yield from (PlannedImage(**row) for row in batch.to_pylist())
 
 
-def is_planned(image: PlannedImage, row: Mapping[str, Any]) -> bool:
-    """Whether a row on disk is this very image: drawn well, of the same seed and prompt."""
-    return row["status"] == "ok" and all(row[name] == getattr(image, name) for name in ("seed", "prompt", "recipe"))
+def read_settings(folder: Path) -> dict[str, Settings]:
+    """Guidance and steps of each shard that has its own; a shard holds one class, and so one of each."""
+    path = folder / PLAN
+    if "guidance_scale" not in pq.read_schema(path).names:  # planned before classes could be adjusted
+        return {}
+    columns = ["shard", "guidance_scale", "num_inference_steps"]
+    own = (pc.field("guidance_scale").is_valid()) | (pc.field("num_inference_steps").is_valid())
+    rows = pq.read_table(path, columns=columns, filters=own).to_pylist()
+    return {row["shard"]: (row["guidance_scale"], row["num_inference_steps"]) for row in rows}
+
+
+def is_planned(image: PlannedImage, row: Mapping[str, Any], shared: Mapping[str, Any]) -> bool:
+    """Whether a row on disk is this very image: drawn well, of the same seed and prompt, guidance and steps.
+
+    ``shared`` are the settings of the set, for what the image has not of its own.
+    """
+    wanted = {name: getattr(image, name) for name in ("seed", "prompt", "recipe")}
+    for name, own in zip(("guidance_scale", "num_inference_steps"), image.settings, strict=True):
+        if own is not None or name in shared:
+            wanted[name] = shared.get(name) if own is None else own
+    return row["status"] == "ok" and all(row[name] == value for name, value in wanted.items())

@@ -25,10 +25,10 @@ from synthgap.store.card import CardFacts, dataset_card
 from synthgap.store.features import COLUMNS, IMAGE_BYTES, image_schema
 from synthgap.store.keys import check_shard, shard_split
 from synthgap.store.manifest import MANIFEST, Manifest, claim_folder, kind_of, read_manifest
-from synthgap.store.plan import PlannedImage, PlannedShard
+from synthgap.store.plan import PlannedImage, PlannedShard, Settings
 from synthgap.store.shards import ShardDone
 
-__all__ = ["ImageSet", "PlannedImage", "PlannedShard"]
+__all__ = ["ImageSet", "PlannedImage", "PlannedShard", "Settings", "copy_set"]
 
 _EXTENSIONS = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"RIFF": "webp"}
 
@@ -107,6 +107,11 @@ class ImageSet:
         self.planned()
         return plans.read_images(self.folder, shard)
 
+    def settings(self) -> dict[str, Settings]:
+        """Guidance and steps of each shard whose class is adjusted in them."""
+        self.planned()
+        return plans.read_settings(self.folder)
+
     def planned(self) -> dict[str, PlannedShard]:
         """Shards there will be, by name, in the plan's order."""
         if self._planned is None:
@@ -167,9 +172,10 @@ class ImageSet:
         """Rows of a shard on disk that need not be drawn again, by image key: sound, and as the plan wants them."""
         if shards.finished(self.folder, shard) is None:
             return {}
+        shared = self.manifest.spec
         wanted = {image.image_key: image for image in self.read_plan(shard)}
         rows = pq.read_table(shards.data_path(self.folder, shard)).to_pylist()
-        good = (row for row in rows if (image := wanted.get(row["image_key"])) and plans.is_planned(image, row))
+        good = (row for row in rows if (image := wanted.get(row["image_key"])) and plans.is_planned(image, row, shared))
         return {row["image_key"]: row | {"image": row["image"]["bytes"]} for row in good}
 
     def done(self, shard: str, *, verify: bool = True) -> ShardDone | None:
@@ -201,6 +207,26 @@ class ImageSet:
     def splits(self) -> tuple[str, ...]:
         """Splits of the plan, in its order."""
         return tuple(dict.fromkeys(map(shard_split, self.planned())))
+
+
+def copy_set(source: Path, target: Path) -> None:
+    """Begin a set as a copy of another: its shards are second names of the same bytes, where the file system can.
+
+    Writing to the copy never changes the original, as files are replaced and never written into. What the target has
+    already stays, so a copy that was interrupted, or a set that has changed since, is only completed.
+
+    Raises:
+        FingerprintError, InputError: the target holds another set, or something else; or the source is no set.
+    """
+    original = ImageSet(source)
+    claim_folder(target, original.manifest)
+    for name in (plans.PROMPTS, plans.PLAN, plans.SHARDS):
+        if not (target / name).is_file():
+            copy_file(source / name, target / name)
+    for shard in original.done_shards(verify=False):
+        if not shards.marker_path(target, shard).is_file():
+            copy_file(shards.data_path(source, shard), shards.data_path(target, shard))
+            copy_file(shards.marker_path(source, shard), shards.marker_path(target, shard))
 
 
 def _row(given: Mapping[str, Any], labels: Mapping[str, int]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ MEASUREMENTS = _schema(
 )  # fmt: skip
 FINDINGS = _schema(
     class_key="text", cause="text", severity="number", flagged="flag", suggestion="text", evidence="text",
-    ci_low="number", ci_high="number",
+    ci_low="number", ci_high="number", change="text",
 )  # fmt: skip
 MAP = _schema(set="text", modality="text", class_key="text", image_key="text", x="number", y="number")
 THUMBNAILS = _schema(set="text", class_key="text", image_key="text", image="bytes")

@@ -115,21 +115,26 @@ def _unbiased(n: int) -> float:
 def _why(outcome: Outcome) -> str:
     flagged = [finding for finding in outcome.findings if finding.flagged]
     total = sum(math.isfinite(finding.severity) for finding in outcome.findings)
+    others = len(outcome.findings) - total
+    unjudged = f"; {others} more could not be judged: too few images to tell" if others else ""
     if not total:
         return "Why cannot be told: no class has enough images in both sets to be judged."
     if not flagged:
-        return f"No fault was found in any of the {total} classes: each is within what natural images differ by."
+        among = f"{total} classes that have enough images" if others else f"{total} classes"
+        return f"No fault was found in any of the {among}: each is within what natural images differ by{unjudged}."
     cause, count = Counter(finding.cause for finding in flagged).most_common(1)[0]
     worst = ", ".join(f"{_name(outcome, one)} ({one.severity:.2f})" for one in flagged[:3])
     most = f"{'all' if count == len(flagged) else f'{count}'} by {CAUSE_WORDS[cause]}"
     if len(flagged) == 1:
-        return f"1 of {total} classes is at fault, {_name(outcome, flagged[0])}, by {CAUSE_WORDS[cause]}."
-    return f"{len(flagged)} of {total} classes are at fault, {most}; the worst are {worst}."
+        return f"1 of {total} classes is at fault, {_name(outcome, flagged[0])}, by {CAUSE_WORDS[cause]}{unjudged}."
+    return f"{len(flagged)} of {total} classes are at fault, {most}; the worst are {worst}{unjudged}."
 
 
 def _what(outcome: Outcome) -> str:
     flagged = [finding for finding in outcome.findings if finding.flagged]
     if not flagged:
+        if any(not math.isfinite(finding.severity) for finding in outcome.findings):
+            return "First, add images to both sets: so few show only gross faults."
         return "Nothing to change class by class."
     cause = Counter(finding.cause for finding in flagged).most_common(1)[0][0]
     first = next(finding for finding in flagged if finding.cause == cause)

@@ -27,6 +27,8 @@ class SetFacts:
 
     images: EmbeddingSet
     description: str = ""
+    path: str = ""
+    """Where its images are, for `synthgap refine`; empty for prompts."""
 
 
 def summarise(
@@ -62,6 +64,7 @@ def summarise(
                 "classes": len(set(one.images.class_keys)),
                 "description": one.description,
             }
+            | ({"path": one.path} if one.path else {})
             for one in sets
         ],
         "measurements": measurements,

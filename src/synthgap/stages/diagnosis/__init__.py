@@ -12,9 +12,10 @@ import numpy as np
 
 from synthgap.core.records import Finding
 from synthgap.core.specs import MeasureSpec
+from synthgap.stages.diagnosis.advice import more_images
 from synthgap.stages.diagnosis.case import Case, SweepSet, merged, sample
 from synthgap.stages.diagnosis.concept import measure_concept
-from synthgap.stages.diagnosis.diversity import measure_diversity
+from synthgap.stages.diagnosis.diversity import measure_diversity, narrowing
 from synthgap.stages.diagnosis.language import measure_language
 from synthgap.stages.diagnosis.sweep import measure_sweep
 from synthgap.stages.diagnosis.verdict import Signs, judge
@@ -27,12 +28,12 @@ def diagnose(case: Case, spec: MeasureSpec) -> list[Finding]:
 
     Args:
         case: The sets; classes are matched by key, and one without natural or without synthetic images is left out.
-        spec: ``min_per_class`` and the seed of ties.
+        spec: ``min_per_class``, ``few`` and the seed of ties.
 
     Returns:
         For every class the gravest cause that is certain and large enough to act on, with its severity in [0, 1], or
-        ``sound``. A class with too few images is ``sound`` with severity NaN and evidence that says so: no fault was
-        seen, and none could be.
+        ``sound``. A class of fewer than ``few`` images without a certain fault is ``sound`` with severity NaN, an
+        interval up to the loss that is possible, and evidence that says so.
     """
     counts = [Counter(images.class_keys) for images in (case.natural_reference, case.natural_query, case.synthetic)]
     judged, few = [], []
@@ -51,18 +52,17 @@ def _diagnose(case: Case, order: list[str], spec: MeasureSpec) -> list[Finding]:
     )
     natural = merged(reference, query)
     diversity = measure_diversity(reference, query, natural, synthetic)
-    narrowing = np.clip(1 - np.sqrt(np.nan_to_num(diversity.ratio.value, nan=1.0)), 0.0, 1.0)
-    concept = measure_concept(reference, query, synthetic, narrowing, diversity.distinct, seed=spec.seed)
+    concept = measure_concept(reference, query, synthetic, narrowing(diversity.ratio), diversity.single, seed=spec.seed)
     prompts = sample(case.prompts, order) if case.prompts is not None else None
     language = None
     if prompts is not None and (prompts.counts > 0).sum() >= 2:
         language = measure_language(prompts, natural, synthetic, concept.baseline, spec.seed)
-    sweep = measure_sweep(case.sweep, order, reference, query, natural, seed=spec.seed)
-    signs = Signs(case, order, reference, query, natural, synthetic, diversity, concept, language, sweep)
+    sweep = measure_sweep(case.sweep, order, reference, query, synthetic, seed=spec.seed)
+    signs = Signs(case, order, reference, query, natural, synthetic, diversity, concept, language, sweep, spec.few)
     found = [judge(signs, index) for index in range(len(order))]
     return sorted(found, key=lambda one: -one.severity if np.isfinite(one.severity) else 1.0)
 
 
 def _unjudged(key: str, synthetic: int, natural: int) -> Finding:
-    evidence = f"Not judged: {synthetic} synthetic and {natural} natural images are too few."
-    return Finding(key, "sound", float("nan"), False, "Add images to both sets.", evidence)
+    evidence = f"Not judged: {synthetic} synthetic and {natural} natural images are too few to tell."
+    return Finding(key, "sound", float("nan"), False, more_images().text, evidence, 0.0, 1.0)

@@ -60,6 +60,13 @@ class Sample:
         """The vectors of one class."""
         return self.e[self.rows[index]]
 
+    def only(self, keep: Tensor) -> Sample:
+        """The rows where ``keep`` (n,) is true."""
+        place = torch.cumsum(keep, dim=0) - 1
+        rows = [place[own[keep[own]]] for own in self.rows]
+        keys = [key for key, kept in zip(self.image_keys, keep.tolist(), strict=True) if kept]
+        return Sample(self.e[keep], self.labels[keep], rows, keys)
+
     @property
     def counts(self) -> np.ndarray:
         """Images per class, float64 (c,)."""

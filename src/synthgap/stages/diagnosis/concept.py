@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthgap import metrics
-from synthgap.stages.diagnosis.case import Sample, class_sums, evenly, own_codiff
+from synthgap.stages.diagnosis.case import Sample, class_sums, evenly, merged, own_codiff
 from synthgap.stages.diagnosis.intervals import (
     Array,
     Estimates,
+    Z,
     difference,
     lower_median,
     spread_around,
@@ -30,6 +31,12 @@ ENOUGH_CLASSES = 5
 """From this many classes on, a shift that all share is told from the fault of one."""
 CUT_AT_MOST = 1000
 """Images of a class that are cut in two."""
+BEYOND = 0.95
+"""Natural images nearer to their centroid than this quantile are the inner ones."""
+ALIGNED = 0.25
+"""From this alignment on, images lie on one side of the natural ones."""
+SAME = 0.35
+"""Images less than this part of the way between classes off a class show that class."""
 OUTLIER = 3.0
 """Robust standard deviations beyond the other classes' shift."""
 
@@ -50,12 +57,16 @@ class Concept:
     """How far the class has moved, of the way to another class, beyond what the other classes have moved."""
     outlying: NDArray[np.bool_]
     """Whether that is outside the spread of the other classes."""
+    astray: Estimates
+    """Share of the images that lie beyond the natural ones, all on one side, beyond what is usual."""
     taken_for: list[tuple[int, float]]
     """The other class that most images lie nearest to, with the share; (-1, 0) where there is none."""
+    shows: list[int]
+    """That class where these images lie as its natural images do, else -1."""
 
 
 def measure_concept(
-    reference: Sample, query: Sample, synthetic: Sample, narrowing: Array, distinct: Array, *, seed: int
+    reference: Sample, query: Sample, synthetic: Sample, narrowing: Array, single: Tensor, *, seed: int
 ) -> Concept:
     """Measure the signs of every class.
 
@@ -63,36 +74,38 @@ def measure_concept(
         reference: Natural images that the centroids are taken from.
         query: Other natural images, for the baseline.
         synthetic: The images to judge.
-        narrowing: Per class, the share of natural spread that the synthetic images lack, in [0, 1].
-        distinct: Per class, the synthetic images that are no copies of another.
+        narrowing: Per class, the share of natural spread that the synthetic images lack for certain, in [0, 1].
+        single: Which synthetic images are no variation of an earlier one (n,): one picture is one piece of evidence.
         seed: Draws ties between centroids.
     """
     count = len(reference.rows)
     predicted = _predict(reference, synthetic.e, seed)
     hits = class_sums(predicted == synthetic.labels, synthetic.labels, count)
     usual_hits = class_sums(_predict(reference, query.e, seed) == query.labels, query.labels, count)
-    shared, kept_hits = _shared_shift(reference, query, synthetic), hits
-    moved_back = synthetic
+    images, told = synthetic.only(single), predicted[single]
+    moved_back, kept_hits = images, class_sums(told == images.labels, images.labels, count)
+    shared = _shared_shift(reference, query, images)
     if shared is not None:
-        moved_back = replace(synthetic, e=metrics.uvec(synthetic.e - shared))
+        moved_back = replace(images, e=metrics.uvec(images.e - shared))
         back = _predict(reference, moved_back.e, seed)
-        kept_hits = np.maximum(hits, class_sums(back == synthetic.labels, synthetic.labels, count))
+        kept_hits = np.maximum(kept_hits, class_sums(back == images.labels, images.labels, count))
     baseline = wilson(usual_hits, query.counts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        kept = wilson(kept_hits / synthetic.counts * distinct, distinct)
+        kept = wilson(kept_hits, images.counts)
         loss = difference(baseline, kept).scaled(1 / (baseline.value - 1 / count)).where(baseline.low > 1 / count)
         accuracy = hits / synthetic.counts
-    shift = _shift(reference, query, moved_back, narrowing, distinct)
-    usual = max(0.0, lower_median(shift.value))
-    spread = spread_around(shift.value, usual) if count >= ENOUGH_CLASSES else 0.0
+    shift, outlying = _unusual(_squared_shift(reference, query, moved_back, narrowing))
+    taken_for = _taken_for(predicted, synthetic, count)
     return Concept(
         accuracy=accuracy,
-        kept=kept.value,
+        kept=np.maximum(kept.value, accuracy),
         baseline=baseline.value,
         loss=loss,
-        shift=shift.scaled(1.0, usual),
-        outlying=shift.value - usual > OUTLIER * spread,
-        taken_for=_taken_for(predicted, synthetic, count),
+        shift=shift,
+        outlying=outlying,
+        astray=_astray(merged(reference, query), moved_back),
+        taken_for=taken_for,
+        shows=[_shows(reference, moved_back, index, other, seed) for index, (other, _) in enumerate(taken_for)],
     )
 
 
@@ -123,34 +136,116 @@ def _shared_shift(reference: Sample, query: Sample, synthetic: Sample, steps: in
     return middle
 
 
-def _shift(reference: Sample, query: Sample, synthetic: Sample, narrowing: Array, distinct: Array) -> Estimates:
-    """Distance between the class's natural and synthetic centroids over that between natural classes (the median one).
+def _squared_shift(reference: Sample, query: Sample, synthetic: Sample, narrowing: Array) -> Estimates:
+    """Squared distance of the class's natural and synthetic centroids over that between natural classes (the median one).
 
-    Its square is the mean ``codiff`` of synthetic images to the natural centroid, less that of held-out natural
-    images or, where the synthetic images spread wider, less that to their own centroid: images are compared with
-    images, so that neither a wider set nor one that repeats a natural picture looks shifted by that alone. A set that
-    is too narrow may still lie anywhere natural images lie, so the natural images' own variance enters by the share
-    of spread that is lacking.
+    It is the mean ``codiff`` of synthetic images to the natural centroid less that to their own: images are compared
+    with images, so that a wider set does not look shifted by that alone. A set that is certainly too narrow may lie
+    anywhere natural images lie; there the mean ``codiff`` of natural images is taken off, and their own variance
+    enters by the share of spread that is lacking.
     """
-    count, n = len(reference.rows), synthetic.counts
-    centres = metrics.centroids(reference.e, reference.labels, count)
+    natural, n = merged(reference, query), synthetic.counts
+    count, whole = len(natural.rows), natural.counts
+    centres, all_centres = (metrics.centroids(part.e, part.labels, count) for part in (reference, natural))
     own_centres = metrics.centroids(synthetic.e, synthetic.labels, count)
-    far, own = own_codiff(synthetic, centres), own_codiff(synthetic, own_centres)
-    natural, other = own_codiff(query, centres), own_codiff(query, own_centres)
+    far, own = own_codiff(synthetic, all_centres), own_codiff(synthetic, own_centres)
+    near, back = own_codiff(natural, all_centres), own_codiff(natural, own_centres)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean_n, var_n = _moments(natural, query)
+        mean_s, _ = _moments(far, synthetic)
         mean_own, _ = _moments(own, synthetic)
+        mean_near, _ = _moments(near, natural)
         # What both centroids lean towards their own images is taken out.
-        mean_own = mean_own * n / (n - 1) + mean_n / reference.counts
-        wider = mean_own > mean_n
-        mean_s, var_s = _moments(far, synthetic)
-        _, var_gap = _moments(far - own, synthetic)
-        _, var_back = _moments(natural - other, query)
-        narrow = var_s / distinct + var_n / query.counts + narrowing * var_n
-        variance = np.where(wider, var_gap / distinct + var_back / query.counts, narrow)
-        squared = student(mean_s - np.where(wider, mean_own, mean_n), variance, np.minimum(query.counts, distinct) - 1)
+        lean_s, lean_n = mean_own / (n - 1), mean_near / (whole - 1)
+        # Of two centroids that are the same even the difference wanders: by its trace, squared.
+        wander = 2 * (lean_s + lean_n) ** 2 / _directions(natural, synthetic)
+        variance = _moments(far - own, synthetic)[1] / n + _moments(back - near, natural)[1] / whole + wander
+        value = mean_s - mean_own - lean_s - lean_n
+        mean_n, var_n = _moments(own_codiff(query, centres), query)
+        mean_r, var_r = _moments(own_codiff(synthetic, centres), synthetic)
+        narrower = (narrowing > 0) & (mean_r < mean_n + value)
+        variance = np.where(narrower, var_r / n + (1 / query.counts + narrowing) * var_n, variance)
+        freedom = np.where(narrower, np.minimum(query.counts, n), np.minimum(whole, n)) - 1
+        squared = student(np.where(narrower, mean_r - mean_n, value), variance, freedom)
         unit = _between(centres) * np.maximum(1 - mean_n, 0.0)
-        return _signed_root(squared.scaled(1 / unit).where(unit > 0))
+        return squared.scaled(1 / unit).where(unit > 0)
+
+
+def _directions(natural: Sample, synthetic: Sample) -> Array:
+    """In how many directions the images of a class spread: trace squared over the trace of the square, at least 1."""
+    found = []
+    for index in range(len(natural.rows)):
+        parts = [evenly(images.of(index), CUT_AT_MOST).double() for images in (natural, synthetic)]
+        e = torch.cat([part - part.mean(dim=0) for part in parts if len(part) > 1] or [torch.ones(1, 1)])
+        gram = e @ e.T
+        trace = gram.diagonal().mean()
+        square = (gram.fill_diagonal_(0.0) ** 2).sum() / max(1, len(e) * (len(e) - 1))
+        found.append(float(trace**2 / square) if square > 0 else 1.0)
+    directions: Array = np.maximum(np.array(found), 1.0)
+    return directions
+
+
+def _unusual(squared: Estimates) -> tuple[Estimates, NDArray[np.bool_]]:
+    """The shift beyond what is usual, and whether it is outside what the other classes have moved by."""
+    usual = _usual(squared)
+    return _signed_root(squared).scaled(1.0, usual**0.5), _outlying(squared, usual)
+
+
+def _usual(found: Estimates) -> float:
+    return max(0.0, lower_median(found.value))
+
+
+def _outlying(found: Estimates, usual: float) -> NDArray[np.bool_]:
+    """Outside the spread of the classes, less the part of it that chance makes; below `ENOUGH_CLASSES` none is known."""
+    if len(found.value) < ENOUGH_CLASSES:
+        return np.asarray(found.value > usual)
+    chance = float(np.nanmedian((found.high - found.low) / (2 * Z)))
+    apart = max(0.0, spread_around(found.value, usual) ** 2 - chance**2) ** 0.5
+    return np.asarray(found.value - usual > OUTLIER * apart)
+
+
+def _astray(natural: Sample, synthetic: Sample) -> Estimates:
+    """The share of images that lie beyond the natural ones on one side, less that of natural images and the usual one.
+
+    Beyond is further from the natural centroid than `BEYOND` of the natural images, each measured without itself.
+    NaN where they lie beyond on all sides, as those of a set that is only wider, or no more than in other classes.
+    """
+    count = len(natural.rows)
+    out_s, out_n, one_sided = np.zeros(count), np.zeros(count), np.zeros(count, dtype=bool)
+    for index in range(count):
+        inside, found = natural.of(index).double(), synthetic.of(index).double()
+        if len(inside) < 3 or not len(found):
+            continue
+        total = inside.sum(dim=0)
+        distance = 1 - (inside * metrics.uvec(total - inside)).sum(dim=1)
+        limit = distance.quantile(BEYOND)
+        centre = metrics.uvec(total)
+        beyond = found[1 - found @ centre > limit] - centre
+        out_s[index], out_n[index] = len(beyond), int((distance > limit).sum())
+        one_sided[index] = len(beyond) > 1 and _alignment(beyond) > ALIGNED
+    more = difference(wilson(out_s, synthetic.counts), wilson(out_n, natural.counts))
+    usual = _usual(more) if count >= ENOUGH_CLASSES else 0.0
+    return more.scaled(1.0, usual).where(one_sided & _outlying(more, usual))
+
+
+def _alignment(e: Tensor) -> float:
+    """Mean inner product of two different vectors over the mean square of one: 0 on all sides, 1 for one direction."""
+    n, square = len(e), float((e**2).sum())
+    return (float((e.sum(dim=0) ** 2).sum()) - square) / ((n - 1) * square) if square > 0 else 0.0
+
+
+def _shows(reference: Sample, synthetic: Sample, index: int, other: int, seed: int) -> int:
+    """The class ``other`` if the images taken for it lie less than `SAME` of the way off its own, else -1."""
+    if other < 0:
+        return -1
+    own = synthetic.of(index)
+    taken = own[_predict(reference, own, seed) == other].double() if len(own) else own
+    if len(taken) < 2:
+        return -1
+    centres = metrics.centroids(reference.e, reference.labels, len(reference.rows))
+    middle = metrics.uvec(taken.mean(dim=0))
+    lean = float((1 - taken @ middle).mean()) / (len(taken) - 1)
+    squared = float(1 - middle @ centres[other].double()) - lean
+    return other if squared < SAME**2 * float(_between(centres)[other]) else -1
 
 
 def _between(centres: Tensor) -> Array:

@@ -34,6 +34,10 @@ COPIES_AT_MOST = 2000
 """Images per class among which near copies are looked for."""
 COPY = 0.02
 """Nearer than this share of the natural images' median nearest-neighbour distance, an image is a copy."""
+VARIED = 1 / 3
+"""Nearer than this share of that distance, or of the width of its own set, an image is a variation of another."""
+WIDTH = 0.9
+"""The width of a set is this quantile of the distances between its images: a few far ones are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +54,43 @@ class Diversity:
     """The same with as many other natural images."""
     copies: Estimates
     """Share of images that copy an earlier one, minus that share among natural images."""
+    varied: Estimates
+    """The same for variations of an earlier one, copies among them."""
     distinct: Array
     """Images that are no copy."""
+    single: Tensor
+    """Synthetic images that are no variation of an earlier one, bool (n,)."""
 
 
 def measure_diversity(reference: Sample, query: Sample, natural: Sample, synthetic: Sample) -> Diversity:
     """Measure the signs of every class; ``natural`` is ``reference`` and ``query`` together."""
     count = len(synthetic.rows)
-    copied_s, copied_n, seen_s, seen_n = (np.zeros(count) for _ in range(4))
+    copied_s, copied_n, varied_s, varied_n = (np.zeros(count) for _ in range(4))
+    single = torch.ones(len(synthetic.e), dtype=torch.bool)
     lost = np.full((count, 4), np.nan)
     for index in range(count):
         near = _neighbour_scale(natural.of(index))
-        copied_s[index], seen_s[index] = _copies(synthetic.of(index), near)
-        copied_n[index], seen_n[index] = _copies(natural.of(index), near)
+        copied_s[index], copied_n[index] = (_copied(images.of(index), near) for images in (synthetic, natural))
+        again = _varied(synthetic.of(index), near)
+        single[synthetic.rows[index]] = ~again
+        varied_s[index], varied_n[index] = int(again.sum()), int(_varied(natural.of(index), near).sum())
         lost[index] = _coverage(reference.of(index), query.of(index), synthetic.of(index))
-    copies = difference(wilson(copied_s, seen_s), wilson(copied_n, seen_n))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        distinct = np.maximum(synthetic.counts * (1 - copied_s / seen_s), 1.0)
+    copies, varied = (
+        difference(wilson(of_s, synthetic.counts), wilson(of_n, natural.counts))
+        for of_s, of_n in ((copied_s, copied_n), (varied_s, varied_n))
+    )
+    distinct = np.maximum(synthetic.counts - copied_s, 1.0)
     return Diversity(
-        ratio=spread_ratio(natural, synthetic, distinct, _inflation(reference, query)),
+        ratio=spread_ratio(
+            natural, synthetic, np.maximum(synthetic.counts - varied_s, 1.0), _inflation(reference, query)
+        ),
         coverage=student(lost[:, 0], lost[:, 1], np.full(count, np.inf)),
         covered=lost[:, 2],
         covered_baseline=lost[:, 3],
         copies=copies,
+        varied=varied,
         distinct=distinct,
+        single=single,
     )
 
 
@@ -92,6 +109,12 @@ def spread_ratio(
     inside = student(log_s - log_n, inflation**2 * (var_s + var_n), freedom)
     with np.errstate(over="ignore"):
         return Estimates(np.exp(inside.value), np.exp(inside.low), np.exp(inside.high))
+
+
+def narrowing(ratio: Estimates) -> Array:
+    """The share of the natural images' spread that a set lacks for certain, in [0, 1]; ``ratio`` is of squares."""
+    lacking: Array = np.clip(1 - np.sqrt(np.nan_to_num(ratio.high, nan=1.0)), 0.0, 1.0)
+    return lacking
 
 
 def _log_spread(images: Sample, independent: Array) -> tuple[Array, Array]:
@@ -147,14 +170,29 @@ def _neighbour_scale(natural: Tensor) -> float:
     return float(between.min(dim=1).values.median())
 
 
-def _copies(e: Tensor, near: float) -> tuple[float, float]:
-    """Images that copy an earlier one, and the images looked at: exact copies among all, near ones among some."""
+def _copied(e: Tensor, near: float) -> float:
+    """Number of images that copy an earlier one: exact copies among all, near ones among some."""
     if len(e) < 2 or not np.isfinite(near):
-        return 0.0, float(len(e))
+        return 0.0
     exact = len(e) - len(torch.unique(e, dim=0))
     some = evenly(e, COPIES_AT_MOST)
     alike = torch.tril(_distances(some, some) <= COPY * near, diagonal=-1).any(dim=1)
-    return max(float(exact), float(alike.double().mean()) * len(e)), float(len(e))
+    return max(float(exact), float(alike.double().mean()) * len(e))
+
+
+def _varied(e: Tensor, near: float) -> Tensor:
+    """Which images vary an earlier one, bool (n,); the first of each block of `COPIES_AT_MOST` counts as new.
+
+    A set that is narrow throughout is no variation of one picture: its images are as far apart as its width allows.
+    """
+    if len(e) < 2 or not np.isfinite(near):
+        return torch.zeros(len(e), dtype=torch.bool)
+    found = []
+    for part in e.split(COPIES_AT_MOST):
+        between = _distances(part, part)
+        width = float(between.flatten()[:: max(1, between.numel() // 1_000_000)].quantile(WIDTH))
+        found.append(torch.tril(between <= VARIED * min(near, width), diagonal=-1).any(dim=1))
+    return torch.cat(found)
 
 
 def _coverage(reference: Tensor, query: Tensor, synthetic: Tensor) -> tuple[float, float, float, float]:

@@ -32,6 +32,8 @@ class Language:
     miss_synthetic: Estimates
     gap: Estimates
     """How much better the prompts find synthetic than natural images of this class, beyond what is usual."""
+    leaning: Array
+    """Where the prompt lies on the way from the natural (0) to the synthetic centroid (1), the modality gap taken out."""
 
 
 def measure_language(
@@ -64,7 +66,22 @@ def measure_language(
         miss_natural=_missing(found[0], natural_limit, chance).where(prompted),
         miss_synthetic=_missing(found[1], np.full(count, usual[1]), chance).where(prompted),
         gap=gap.scaled(1.0, middle).where(prompted),
+        leaning=_leaning(prompts, natural, synthetic),
     )
+
+
+def _leaning(prompts: Sample, natural: Sample, synthetic: Sample) -> Array:
+    """The gap is the median over the classes of what lies between prompt and natural images."""
+    means = []
+    for images in (prompts, natural, synthetic):
+        middle = [images.of(index).double().mean(dim=0) for index in range(len(images.rows))]
+        means.append(torch.stack(middle).numpy())
+    apart, moved = means[0] - means[1], means[2] - means[1]
+    apart = apart - np.nanmedian(apart, axis=0)
+    moved = moved - np.nanmedian(moved, axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        leaning: Array = (apart * moved).sum(axis=1) / (moved**2).sum(axis=1)
+    return leaning
 
 
 def _missing(share: Estimates, usual: Array, chance: float) -> Estimates:

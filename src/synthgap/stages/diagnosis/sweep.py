@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import torch
 
-from synthgap.stages.diagnosis.case import Sample, SweepSet, sample
+from synthgap.stages.diagnosis.case import Sample, SweepSet, merged, sample
 from synthgap.stages.diagnosis.concept import Concept, measure_concept
-from synthgap.stages.diagnosis.diversity import spread_ratio
+from synthgap.stages.diagnosis.diversity import narrowing, spread_ratio
 from synthgap.stages.diagnosis.intervals import Estimates
 
 MENDED = 0.25
 """A lower guidance must give back this share of the lacking diversity to be called the cause."""
+STEPS = 10
+"""Parts that the way from one set's guidance to the next is cut in."""
+Point = tuple[float, float, float]
+"""Guidance, diversity over natural, accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,46 +29,78 @@ class SweepPoint:
     name: str
     guidance_scale: float
     ratio: Estimates
+    gain: Estimates
+    """Its diversity over that of the set that is judged."""
     concept: Concept
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """The guidance to draw a class at."""
+    """What a lower guidance gives and takes."""
 
     guidance_scale: float
     ratio: float
     """Its diversity over that of natural images."""
     accuracy: float
+    now: float
+    """Accuracy at the present guidance."""
+    needed: float
+    kept: bool
+    """Whether the accuracy that natural images reach is kept."""
+    between: bool
+    """Whether the figures are read off between two sets."""
+
+    @property
+    def words(self) -> str:
+        """The trade in a sentence."""
+        by = ", read off between the sets of the sweep" if self.between else ""
+        gain = f"At guidance {self.guidance_scale:g} diversity is {self.ratio:.2f} of natural and accuracy {self.accuracy:.2f}"
+        if self.kept:
+            return f"{gain} (now {self.now:.2f}{by})."
+        return f"A lower guidance does not mend it with accuracy kept: {gain[0].lower()}{gain[1:]} (now {self.now:.2f}, needed {self.needed:.2f})."
 
 
 def measure_sweep(
-    sets: Sequence[SweepSet], order: Sequence[str], reference: Sample, query: Sample, natural: Sample, *, seed: int
+    sets: Sequence[SweepSet], order: Sequence[str], reference: Sample, query: Sample, synthetic: Sample, *, seed: int
 ) -> list[SweepPoint]:
     """Spread and accuracy of every set of the sweep, in the order of falling guidance."""
-    points = []
+    natural, points = merged(reference, query), []
     for item in sorted(sets, key=lambda item: -item.guidance_scale):
         images = sample(item.images, order)
-        ratio = spread_ratio(natural, images)
-        lacking = np.clip(1 - np.sqrt(np.nan_to_num(ratio.value, nan=1.0)), 0.0, 1.0)
-        concept = measure_concept(reference, query, images, lacking, np.maximum(images.counts, 1.0), seed=seed)
-        points.append(SweepPoint(item.name, item.guidance_scale, ratio, concept))
+        ratio, every = spread_ratio(natural, images), torch.ones(len(images.e), dtype=torch.bool)
+        concept = measure_concept(reference, query, images, narrowing(ratio), every, seed=seed)
+        points.append(SweepPoint(item.name, item.guidance_scale, ratio, spread_ratio(synthetic, images), concept))
     return points
 
 
 def find_remedy(
-    index: int, guidance_scale: float, ratio: Estimates, accuracy: float, points: Sequence[SweepPoint], *, kept: float
+    index: int, guidance_scale: float, ratio: Estimates, now: Concept, points: Sequence[SweepPoint], *, kept: float
 ) -> Remedy | None:
-    """The guidance below the present one whose diversity is nearest to natural images', accuracy kept.
+    """The lower guidance whose diversity is nearest to natural images', accuracy kept, or else what it would cost.
 
-    ``kept`` is the loss of accuracy that is allowed. None where diversity does not clearly rise as guidance falls, or
-    where it rises only at the cost of accuracy: then guidance is not what to change.
+    Accuracy is kept where it is at least that of natural images, or the present one where that is less, but for
+    ``kept``: more than natural images reach is a sign of images too typical, and no loss. Between neighbouring sets
+    accuracy and the logarithm of diversity are taken to change evenly with guidance. None where diversity does not
+    clearly rise as guidance falls: then guidance is not the cause.
     """
-    own, spread = ratio.at(index), []
-    for point in points:
-        there = point.ratio.at(index)
-        rises = there.low > own.high and there.value - own.value >= MENDED * (1 - own.value)
-        keeps = point.concept.accuracy[index] >= accuracy - kept
-        if point.guidance_scale < guidance_scale and rises and keeps:
-            spread.append(Remedy(point.guidance_scale, there.value, float(point.concept.accuracy[index])))
-    return min(spread, key=lambda remedy: abs(np.log(remedy.ratio))) if spread else None
+    own, accuracy = ratio.at(index), float(now.accuracy[index])
+    needed = float(np.fmin(accuracy, now.baseline[index])) - kept
+    mended = (point.ratio.at(index).value - own.value >= MENDED * (1 - own.value) for point in points)
+    if not any(point.gain.at(index).low > 1 and enough for point, enough in zip(points, mended, strict=True)):
+        return None
+    path = [(guidance_scale, own.value, accuracy)]
+    path += [(one.guidance_scale, one.ratio.at(index).value, float(one.concept.accuracy[index])) for one in points]
+    tried = {one.guidance_scale for one in points}
+    steps = [_between(left, right, t) for left, right in pairwise(path) for t in np.linspace(0, 1, STEPS + 1)[1:]]
+    offers = [
+        Remedy(round(scale, 1), there, accurate, accuracy, needed, accurate >= needed, round(scale, 1) not in tried)
+        for scale, there, accurate in steps
+        if there - own.value >= MENDED * (1 - own.value)
+    ]
+    good = [offer for offer in offers if offer.kept]
+    return min(good or offers, key=lambda offer: abs(np.log(offer.ratio)), default=None)
+
+
+def _between(left: Point, right: Point, t: float) -> Point:
+    scale, accuracy = (left[at] + t * (right[at] - left[at]) for at in (0, 2))
+    return scale, float(np.exp((1 - t) * np.log(left[1]) + t * np.log(right[1]))), accuracy

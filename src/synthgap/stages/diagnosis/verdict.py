@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthgap.core.records import Finding
+from synthgap.stages.diagnosis import advice
+from synthgap.stages.diagnosis.advice import Advice
 from synthgap.stages.diagnosis.case import Case, Sample
 from synthgap.stages.diagnosis.concept import Concept, Mixture, find_mixture
 from synthgap.stages.diagnosis.diversity import Diversity
@@ -15,16 +17,20 @@ from synthgap.stages.diagnosis.intervals import UNKNOWN, Estimate
 from synthgap.stages.diagnosis.language import Language, OtherSense, find_other_sense, other_sense_class
 from synthgap.stages.diagnosis.sweep import SweepPoint, find_remedy
 
-TOLERANCE = 0.1
-"""Of what natural images have, the share whose loss is not worth acting on. A fault is flagged when its whole
-interval lies beyond: both a fault that does not matter and one that chance may have made stay unflagged."""
+TOLERANCE = 0.15
+"""Of what natural images have, the share whose loss is not worth acting on. A fault is flagged when its figure is
+beyond this and its whole interval above zero: one that does not matter and one that chance may have made are not."""
+ALIKE = 0.05
+"""The interval of lost diversity must be beyond this: of few images with far ones among them it is a little narrow."""
 ANOTHER_CONCEPT = 0.5
 """From half of the images, or half of the way to another class, on, the images show something else."""
+TOWARDS_SYNTHETIC = 0.5
+"""From half of the way from the natural to the synthetic images on, a prompt means what is drawn."""
+MOST = 0.5
+"""A class of the list explains the images if this share of those that are lost is taken for it."""
 UNCERTAIN = 0.5
 """A sound class whose interval reaches further than this is said to have too few images."""
-LOW_GUIDANCE = 2.5
-"""The guidance to try first where no sweep tells a better one (M Table 2: +17 points over 7.5)."""
-NOT_FOUND = 3 * TOLERANCE
+NOT_FOUND = 0.4
 """The prompts must miss this share of both sets' images before the concept is called missing: a second sign is needed
 for every other cause, here there is only the one."""
 
@@ -43,6 +49,8 @@ class Signs:
     concept: Concept
     language: Language | None
     sweep: Sequence[SweepPoint]
+    few: int
+    """A class with fewer images, natural or synthetic, is not called sound."""
 
     def name(self, index: int) -> str:
         """A class's name for people."""
@@ -58,7 +66,7 @@ class Candidate:
     severity: Estimate
     flagged: bool
     evidence: str
-    suggestion: str
+    advice: Advice
 
 
 def judge(signs: Signs, index: int) -> Finding:
@@ -80,59 +88,62 @@ def judge(signs: Signs, index: int) -> Finding:
     also = "".join(f" Also {one.cause} ({one.severity.value:.2f}): {one.evidence}" for one in others)
     low, value, high = (float(np.clip(part, 0, 1)) for part in (gravest.low, gravest.value, gravest.high))
     evidence = f"{main.evidence}{also} {_sizes(signs, index)}"
-    return Finding(signs.order[index], main.cause, value, True, main.suggestion, evidence, low, high)
+    text, change = main.advice.text, main.advice.change
+    return Finding(signs.order[index], main.cause, value, True, text, evidence, low, high, change)
 
 
 def _sound(signs: Signs, index: int, known: Sequence[Candidate]) -> Finding:
-    key = signs.order[index]
-    if not known:
-        evidence = f"Not judged: too few images to tell. {_sizes(signs, index)}"
-        return Finding(key, "sound", float("nan"), False, "Add images to both sets.", evidence)
-    proven = max(0.0, *(one.severity.low for one in known))
-    possible = min(1.0, max(proven, *(one.severity.high for one in known)))
+    """No fault is certain: within what natural images differ by, or too few images to tell."""
+    key, sizes = signs.order[index], _sizes(signs, index)
+    proven = max([0.0, *(one.severity.low for one in known)])
+    possible = min([1.0, max([proven, *(one.severity.high for one in known)])]) if known else 1.0
+    if not known or min(signs.synthetic.counts[index], signs.natural.counts[index]) < signs.few:
+        evidence = f"Not judged: too few images to tell; a loss of up to {possible:.0%} is possible. {sizes}"
+        return Finding(key, "sound", float("nan"), False, advice.more_images().text, evidence, 0.0, possible)
     evidence = f"Within what natural images differ by: {_accuracy(signs, index)}; {_spread(signs, index)}."
-    suggestion = "Nothing to change."
+    told = advice.nothing()
     if possible > UNCERTAIN:
         evidence += f" So few images leave room for a loss of up to {possible:.0%}."
-        suggestion = "Nothing to change; more images would tell more."
-    severity = min(TOLERANCE, proven)
-    return Finding(key, "sound", severity, False, suggestion, f"{evidence} {_sizes(signs, index)}", 0.0, possible)
+        told = advice.nothing_yet()
+    return Finding(key, "sound", min(TOLERANCE, proven), False, told.text, f"{evidence} {sizes}", 0.0, possible)
+
+
+def _proven(sign: Estimate, certain: float = 0.0) -> bool:
+    """Whether a loss is certain, and large enough to act on; false where it is not known."""
+    return sign.low > certain and sign.value > TOLERANCE
 
 
 def _unproven(known: Sequence[Estimate]) -> Candidate:
     """What the signs of a cause leave open where none of them holds."""
     low, value, high = (max(getattr(sign, end) for sign in known) for end in ("low", "value", "high"))
-    return Candidate("sound", Estimate(value, low, high), False, "", "")
+    return Candidate("sound", Estimate(value, low, high), False, "", advice.nothing())
 
 
 def _concept(signs: Signs, index: int) -> Candidate | None:
     """The images do not show what the natural class shows: ambiguous or wrong-concept."""
-    loss, shift = signs.concept.loss.at(index), signs.concept.shift.at(index)
-    lost = loss.low > TOLERANCE
-    moved = shift.low > TOLERANCE and bool(signs.concept.outlying[index])
+    loss, shift, astray = (part.at(index) for part in (signs.concept.loss, signs.concept.shift, signs.concept.astray))
+    moved = _proven(shift) and bool(signs.concept.outlying[index])
     other = _other_sense(signs, index, loss, shift)
-    proven = [
-        sign
-        for sign, holds in ((loss, lost), (shift, moved), (other.more if other else UNKNOWN, other is not None))
-        if holds
-    ]
+    proven = [sign for sign in (loss, astray, other.more if other else UNKNOWN) if _proven(sign)]
+    proven += [shift] if moved else []
     if not proven:
         known = [sign for sign in (loss, shift) if sign.known]
         return _unproven(known) if known else None
     severity = max(proven, key=lambda sign: sign.value)
     mixture = find_mixture(signs.reference.of(index), signs.query.of(index), signs.synthetic.of(index))
     cause, reason = _which(signs, index, other, mixture, moved=moved)
-    evidence = f"{_accuracy(signs, index)}; {_shift(signs, index)}.{reason} {_worst_images(signs, index)}"
+    aside = f"; {astray.value:.0%} more of them than of natural ones lie off to one side" if _proven(astray) else ""
+    evidence = f"{_accuracy(signs, index)}; {_shift(signs, index)}{aside}.{reason} {_worst_images(signs, index)}"
     return Candidate(cause, severity, True, evidence, _rewording(signs, index, cause))
 
 
 def _other_sense(signs: Signs, index: int, loss: Estimate, shift: Estimate) -> OtherSense | None:
     """Another sense that the images show, if they also differ from the natural ones: texts alone may mislead."""
     senses = signs.case.sense_embeddings.get(signs.order[index], ())
-    if not max(loss.low, shift.low) > TOLERANCE:
+    if not (_proven(loss) or _proven(shift)):
         return None
     other = find_other_sense(signs.natural.of(index), signs.synthetic.of(index), senses)
-    return other if other is not None and other.more.low > TOLERANCE else None
+    return other if other is not None and _proven(other.more) else None
 
 
 def _which(
@@ -143,18 +154,19 @@ def _which(
     if other is not None:
         words = f" {other.share:.0%} of the images lie nearer to '{other.sense}' than to the class's own sense (natural {other.share_natural:.0%})."
         return "ambiguous", words
-    if mixture is not None:
-        words = (
-            f" The images fall into two clusters, {mixture.apart:.1f} standard deviations apart (natural cut the same"
-            f" way: {mixture.apart_natural:.1f}); {mixture.share_off:.0%} lie in the one that natural images do not share."
-        )
-        return "ambiguous", words
     sense = other_sense_class(signs.order[index], signs.order[taken], signs.case.senses) if taken >= 0 else None
     if sense and share > TOLERANCE:
         return "ambiguous", f" {share:.0%} are taken for another sense of the same name ({sense})."
+    shown, lost = signs.concept.shows[index], 1 - signs.concept.accuracy[index]
+    if shown >= 0 and share >= MOST * lost:
+        return "wrong-concept", f" Those taken for '{signs.name(shown)}' lie where its natural images do."
+    if mixture is not None:
+        return "ambiguous", (
+            f" The images fall into two clusters, {mixture.apart:.1f} standard deviations apart (natural cut the same"
+            f" way: {mixture.apart_natural:.1f}); {mixture.share_off:.0%} lie in the one that natural images do not share."
+        )
     language = signs.language
-    clear = language is not None and language.miss_natural.at(index).high < NOT_FOUND
-    if language is not None and clear and language.miss_synthetic.at(index).low > TOLERANCE:
+    if language is not None and language.leaning[index] <= TOWARDS_SYNTHETIC and language.gap.at(index).low <= 0:
         return "ambiguous", (
             f" The prompt finds {language.natural[index]:.0%} of the natural images and {language.synthetic[index]:.0%}"
             f" of the synthetic ones (usual {language.synthetic_usual:.0%}): the encoder reads it as it is meant, the"
@@ -178,12 +190,13 @@ def _wording(signs: Signs, index: int) -> Candidate | None:
         f"With the prompts as references, {language.natural[index]:.0%} of the natural images are found"
         f" (usual {language.natural_usual:.0%}) and {language.synthetic[index]:.0%} of the synthetic ones (usual {language.synthetic_usual:.0%})."
     )
-    if min(missing_n.low, missing_s.low) > NOT_FOUND:
+    both = (missing_n, missing_s)
+    if all(sign.low > TOLERANCE and sign.value > NOT_FOUND for sign in both):
         severity = min(missing_n, missing_s, key=lambda sign: sign.value)
-        return Candidate("concept-missing", severity, True, found, _without_concept(signs, index))
+        return Candidate("concept-missing", severity, True, found, advice.without_concept(signs.name(index)))
     concept = signs.concept
     differs = max(concept.loss.at(index).low, concept.shift.at(index).low) > 0
-    if gap.low > TOLERANCE and missing_n.low > 0 and differs:
+    if _proven(gap) and missing_n.low > 0 and differs:
         evidence = f"{found} {_accuracy(signs, index)}; {_shift(signs, index)}. {_worst_images(signs, index)}"
         return Candidate("wrong-concept", gap, True, evidence, _rewording(signs, index, "wrong-concept"))
     return None
@@ -191,62 +204,43 @@ def _wording(signs: Signs, index: int) -> Candidate | None:
 
 def _diversity(signs: Signs, index: int) -> Candidate | None:
     """The images are alike: over-adherent where a lower guidance mends it, else low-diversity."""
-    ratio, coverage, copies = (
-        part.at(index) for part in (signs.diversity.ratio, signs.diversity.coverage, signs.diversity.copies)
+    all_signs = signs.diversity
+    ratio, coverage, copies, varied = (
+        part.at(index) for part in (all_signs.ratio, all_signs.coverage, all_signs.copies, all_signs.varied)
     )
     spread = Estimate(1 - ratio.value, 1 - ratio.high, 1 - ratio.low)
     # Images that miss the natural ones for lying elsewhere are not alike: coverage counts only with a smaller spread.
-    deficits = [spread, copies] + ([coverage] if ratio.value < 1 else [])
+    deficits = [spread, copies, varied] + ([coverage] if ratio.value < 1 else [])
     known = [sign for sign in deficits if sign.known]
     if not known:
         return None
-    proven = [sign for sign in known if sign.low > TOLERANCE]
+    proven = [sign for sign in known if _proven(sign, ALIKE)]
     if not proven:
         return _unproven(known)
     severity = max(proven, key=lambda sign: sign.value)
     evidence = f"{_spread(signs, index).capitalize()}; {_covered(signs, index)}; {_accuracy(signs, index)}."
-    guidance, accuracy = signs.case.guidance_scale, float(signs.concept.accuracy[index])
-    if guidance is not None and spread.low > TOLERANCE:
-        remedy = find_remedy(index, guidance, signs.diversity.ratio, accuracy, signs.sweep, kept=TOLERANCE)
-        if remedy is not None:
-            evidence += f" At guidance {remedy.guidance_scale:g} diversity is {remedy.ratio:.2f} of natural and accuracy {remedy.accuracy:.2f}."
-            suggestion = f"Draw at guidance {remedy.guidance_scale:g} instead of {guidance:g}."
-            return Candidate("over-adherent", severity, True, evidence, suggestion)
-        if any(point.guidance_scale < guidance for point in signs.sweep):
-            evidence += " A lower guidance does not mend it with accuracy kept."
-    return Candidate("low-diversity", severity, True, evidence, _diversify(signs, severity is copies))
-
-
-def _diversify(signs: Signs, copied: bool) -> str:
-    if copied:
-        return "Remove the copies and draw again, a different seed for every image."
+    if severity is copies:
+        return Candidate("low-diversity", severity, True, evidence, advice.drop_copies())
     guidance = signs.case.guidance_scale
-    lower = (
-        guidance is not None
-        and guidance > LOW_GUIDANCE
-        and not any(point.guidance_scale < guidance for point in signs.sweep)
-    )
-    try_lower = f" or draw at guidance {LOW_GUIDANCE:g} instead of {guidance:g} and compare" if lower else ""
-    if signs.case.recipe == "augmented":
-        return f"Give every image a prompt with more variety: places, views, sizes{try_lower}."
-    return f"Use the recipe 'augmented'{try_lower}."
+    lower = [point for point in signs.sweep if guidance is not None and point.guidance_scale < guidance]
+    if guidance is not None and lower and _proven(spread, ALIKE):
+        remedy = find_remedy(index, guidance, signs.diversity.ratio, signs.concept, lower, kept=TOLERANCE)
+        if remedy is not None:
+            evidence += f" {remedy.words}"
+            if remedy.kept:
+                told = advice.set_guidance(guidance, remedy.guidance_scale)
+                return Candidate("over-adherent", severity, True, evidence, told)
+    if guidance is not None and guidance > advice.LOW_GUIDANCE and not lower:
+        evidence += f" No lower guidance was drawn that could tell whether guidance {guidance:g} is the cause."
+    told = advice.diversify(signs.case.recipe, guidance, lower_was_tried=bool(lower))
+    return Candidate("low-diversity", severity, True, evidence, told)
 
 
-def _rewording(signs: Signs, index: int, cause: str) -> str:
-    key, proposal = signs.order[index], signs.case.proposals.get(signs.order[index])
+def _rewording(signs: Signs, index: int, cause: str) -> Advice:
+    proposal = signs.case.proposals.get(signs.order[index])
     if cause == "ambiguous":
-        return (
-            f"Say what is meant: '{proposal}'."
-            if proposal
-            else "Say which sense is meant: use the recipe 'hypernym' or 'definition'."
-        )
-    if proposal:
-        return f"Rewrite the prompt towards the natural images, starting from '{proposal}'."
-    return f"Rewrite the prompt of '{signs.case.natural_query.classes.get(key, key)}' towards the natural images, or check its labels."
-
-
-def _without_concept(signs: Signs, index: int) -> str:
-    return f"Use another encoder or generator for '{signs.name(index)}', or take natural images: the prompt does not reach this concept."
+        return advice.say_the_sense(signs.case.recipe, proposal)
+    return advice.rewrite(signs.name(index), proposal)
 
 
 def _accuracy(signs: Signs, index: int) -> str:
@@ -280,7 +274,9 @@ def _covered(signs: Signs, index: int) -> str:
     total = signs.synthetic.counts[index]
     alike = total - round(signs.diversity.distinct[index])
     copies = f"{alike:.0f} of {total:.0f} images are copies of another" if alike else ""
-    return "; ".join(part for part in (near, copies) if part) or "no copies"
+    share = signs.diversity.varied.value[index]
+    varied = f"{share:.0%} more of them than of natural ones vary an earlier one" if share > TOLERANCE else ""
+    return "; ".join(part for part in (near, copies, varied) if part) or "no copies"
 
 
 def _share(estimate: Estimate) -> str:

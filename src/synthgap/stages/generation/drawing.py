@@ -41,7 +41,7 @@ def generate(
 
     Shards that are whole stay as they are, apart from the failed images in them: these are tried again. With more
     images or more classes than before the set grows; where the prompt of a class has changed (its overrides, its
-    captions) only its shards are drawn, and the old ones are kept in ``replaced/``.
+    captions) or it is adjusted, only its shards are drawn, and the old ones are kept in ``replaced/``.
 
     Under a launcher (torchrun, Slurm) this process draws its share. ``note`` is told how ambiguous names were read and
     what else one should know, a line each, before anything is drawn.
@@ -111,15 +111,20 @@ def set_manifest(plan: Plan, source: ModelFolder) -> Manifest:
     # Files count by what they hold, and a failure budget changes no image.
     spec = resolve_settings(plan.spec, source).model_dump(mode="json", exclude={"failure_budget"})
     spec |= {"generator": source.name, "classes": Path(plan.spec.classes).name}
-    spec |= {name: Path(spec[name]).name for name in ("overrides", "captions", "counts_like") if spec[name]}
+    spec |= {
+        name: Path(spec[name]).name for name in ("overrides", "captions", "counts_like", "adjustments") if spec[name]
+    }
     parents = {"generator": source.fingerprint}
     how = {key: value for key, value in spec.items() if key not in GROWING}
     libraries = {name: version(name) for name in ("torch", "diffusers", "transformers")}
+    info = {"images": len(plan), "notes": list(plan.notes), "libraries": libraries}
+    if plan.writer.adjustments:
+        info["adjusted"] = {key: one.changes for key, one in plan.writer.adjustments.items()}
     return Manifest(
         kind="image-set",
         fingerprint=fingerprint("image-set", how, parents),
         spec=spec,
         classes=plan.class_names,
         parents=parents,
-        info={"images": len(plan), "notes": list(plan.notes), "libraries": libraries},
+        info=info,
     )

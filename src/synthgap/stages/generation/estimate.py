@@ -14,7 +14,7 @@ from synthgap.models.folders import ModelFolder, locate_generator
 from synthgap.models.generator import load_generator, resolve_settings, settings_notes
 from synthgap.stages.generation.artist import Artist
 from synthgap.stages.generation.drawing import plan_for
-from synthgap.store.plan import layout
+from synthgap.store.plan import layout, read_shards, summary
 from synthgap.store.sets import PlannedImage
 
 EXAMPLES = 5
@@ -26,7 +26,7 @@ class Estimate:
 
     images: int
     images_there: int
-    """Of these, in shards of an earlier run."""
+    """Of these, in shards of an earlier run that stay as they are."""
     classes: int
     images_by_split: dict[str, int]
     smallest_class: int
@@ -55,7 +55,9 @@ def estimate(spec: GenerateSpec, out: Path, resources: Resources | None = None, 
     resources = resources or Resources()
     resolved, notes, source = _settings(spec, trial)
     plan = plan_for(spec, out)
-    there = sum(sum(rows) for rows in layout(out).values())
+    planned = {shard.shard: shard.fingerprint for shard in summary(plan)}
+    before = read_shards(out) if layout(out) else []
+    there = sum(shard.rows for shard in before if planned.get(shard.shard) == shard.fingerprint)
     prompts: set[str] = set()
     examples: list[str] = []
     by_split: dict[str, int] = {}

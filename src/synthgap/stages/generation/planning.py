@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from synthgap.core.errors import FingerprintError, InputError
@@ -13,7 +14,7 @@ from synthgap.core.specs import GenerateSpec
 from synthgap.prompts import PromptWriter
 from synthgap.store.keys import eval_split, shard_name, train_split
 from synthgap.store.match import align_classes
-from synthgap.store.plan import PlannedImage, blocks
+from synthgap.store.plan import PlannedImage, Settings, blocks
 from synthgap.store.sources import open_images
 from synthgap.vocabulary import resolve
 
@@ -67,6 +68,7 @@ class Plan:
         # Far above any train index, so that growing the train split never moves an eval image's seed.
         index = position + (EVAL_INDEX if split == EVAL else 0)
         prompt = self.writer.write(entry, index)
+        guidance, steps = self._settings.get(key, (None, None))
         return PlannedImage(
             image_key=f"{key}-{split}-{position:07d}",
             class_key=key,
@@ -76,7 +78,20 @@ class Plan:
             seed=image_seed(self.spec.seed, key, index),
             prompt=prompt.text,
             recipe=prompt.recipe,
+            guidance_scale=guidance,
+            num_inference_steps=steps,
         )
+
+    @cached_property
+    def _settings(self) -> dict[str, Settings]:
+        """Guidance and steps of each class that has its own; one that is told to have the set's has none."""
+        return {
+            key: (
+                None if one.guidance_scale == self.spec.guidance_scale else one.guidance_scale,
+                None if one.num_inference_steps == self.spec.num_inference_steps else one.num_inference_steps,
+            )
+            for key, one in self.writer.adjustments.items()
+        }
 
 
 def plan_set(spec: GenerateSpec, layout: Layout | None = None, known: Mapping[str, str] | None = None) -> Plan:
@@ -106,6 +121,17 @@ def plan_set(spec: GenerateSpec, layout: Layout | None = None, known: Mapping[st
             )
     writer = PromptWriter.of(spec, classes)
     return Plan(spec, classes, counts, writer, layout or {}, (*resolution.notes, *writer.notes))
+
+
+def class_list(text: str, classes: Mapping[str, str]) -> str | None:
+    """What names exactly these classes, in any order: the text itself, else WordNet ids; None where neither does."""
+    for one in (text, ",".join(classes)):
+        try:
+            if {entry.class_key: entry.name for entry in resolve(one).entries} == dict(classes):
+                return one
+        except InputError:
+            continue
+    return None
 
 
 def _counts(spec: GenerateSpec, classes: tuple[ClassEntry, ...]) -> dict[tuple[str, str], int]:

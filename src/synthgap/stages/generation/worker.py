@@ -1,15 +1,17 @@
 """The worker of a set: draws shards, whatever was drawn before, and writes them while the next batch is drawn.
 
-Batches are filled across shards (see ``artist``).
+Batches are filled across shards (see ``artist``). A batch has one guidance and number of steps: shards whose class has
+its own come after the others, one such setting after the other, each with a generator loaded for it.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from synthgap.core.specs import GenerateSpec, Resources
 from synthgap.execution import Check, Tell, Tick
 from synthgap.models.generator import load_generator
 from synthgap.stages.generation.artist import Artist
-from synthgap.store.sets import ImageSet, PlannedImage
+from synthgap.store.sets import ImageSet, PlannedImage, Settings
 
 SHARDS_IN_FLIGHT = 2
 """Finished shards that may wait to be written while the next is drawn; bounds the memory."""
@@ -49,8 +51,15 @@ class DrawJob:
     def worker(self, device: str | None) -> DrawWorker:
         """Load the generator on a device."""
         resources = self.resources.model_copy(update={"device": device})
-        generator = load_generator(self.spec, resources)
-        return DrawWorker(ImageSet(self.out), Artist(generator, self.spec, resources), resources.workers)
+
+        def artist(settings: Settings) -> Artist:
+            guidance, steps = settings
+            own = {} if guidance is None else {"guidance_scale": guidance}
+            own |= {} if steps is None else {"num_inference_steps": steps}
+            spec = self.spec.model_copy(update=own)
+            return Artist(load_generator(spec, resources), spec, resources)
+
+        return DrawWorker(ImageSet(self.out), artist, resources.workers)
 
 
 @dataclass
@@ -74,10 +83,11 @@ _Item = tuple[_Sheet, int, PlannedImage]
 
 
 class DrawWorker:
-    """Draws shards of one set with one generator."""
+    """Draws shards of one set, with the artist of each setting that they need."""
 
-    def __init__(self, image_set: ImageSet, artist: Artist, threads: int) -> None:
-        self._set, self._artist, self._threads = image_set, artist, threads
+    def __init__(self, image_set: ImageSet, artist_for: Callable[[Settings], Artist], threads: int) -> None:
+        self._set, self._artist_for, self._threads = image_set, artist_for, threads
+        self._artist: tuple[Settings, Artist] | None = None
         self._writes: deque[Future[Any]] = deque()
         self.seconds_waiting = 0.0
         """How long drawing waited for the writer so far."""
@@ -87,18 +97,35 @@ class DrawWorker:
 
         However it ends, shards that were drawn to their end are written before this returns.
         """
+        own = self._set.settings()
+        groups: dict[Settings, list[str]] = {}
+        for shard in shards:
+            groups.setdefault(own.get(shard, (None, None)), []).append(shard)
+        for settings in sorted(groups, key=lambda one: one != (None, None)):
+            self._draw_shards(self._load(settings), groups[settings], check, tell)
+
+    def _draw_shards(self, artist: Artist, shards: Sequence[str], check: Check, tell: Tell) -> None:
+        """Draw shards of one setting."""
         with ThreadPoolExecutor(self._threads) as encoders, ThreadPoolExecutor(1) as writer:
+            draw = partial(self._draw, artist, encoders, writer, check, tell)
             waiting: list[_Item] = []
             for item in self._to_draw(shards, writer, tell):
                 waiting.append(item)
-                while len(waiting) >= self._artist.batch_size:
-                    batch, waiting = waiting[: self._artist.batch_size], waiting[self._artist.batch_size :]
-                    self._draw(batch, encoders, writer, check, tell)
+                while len(waiting) >= artist.batch_size:
+                    batch, waiting = waiting[: artist.batch_size], waiting[artist.batch_size :]
+                    draw(batch)
             while waiting:
-                batch, waiting = waiting[: self._artist.batch_size], waiting[self._artist.batch_size :]
-                self._draw(batch, encoders, writer, check, tell)
+                batch, waiting = waiting[: artist.batch_size], waiting[artist.batch_size :]
+                draw(batch)
             self._wait(0)
-        self._artist.warn_of_cut_prompts()
+        artist.warn_of_cut_prompts()
+
+    def _load(self, settings: Settings) -> Artist:
+        """The artist of a setting; the last one is kept, and goes before another is loaded into the same memory."""
+        if self._artist is None or self._artist[0] != settings:
+            self._artist = None
+            self._artist = settings, self._artist_for(settings)
+        return self._artist[1]
 
     def _to_draw(self, shards: Sequence[str], writer: ThreadPoolExecutor, tell: Tell) -> Iterator[_Item]:
         """The images that are not there yet, shard after shard."""
@@ -115,12 +142,18 @@ class DrawWorker:
                     yield sheet, position, image
 
     def _draw(
-        self, batch: Sequence[_Item], encoders: ThreadPoolExecutor, writer: ThreadPoolExecutor, check: Check, tell: Tell
+        self,
+        artist: Artist,
+        encoders: ThreadPoolExecutor,
+        writer: ThreadPoolExecutor,
+        check: Check,
+        tell: Tell,
+        batch: Sequence[_Item],
     ) -> None:
         check()
-        outcomes = self._artist.draw([image for _, _, image in batch], check)
+        outcomes = artist.draw([image for _, _, image in batch], check)
         for (sheet, position, image), outcome in zip(batch, outcomes, strict=True):
-            sheet.rows[position] = encoders.submit(self._artist.row, image, outcome)
+            sheet.rows[position] = encoders.submit(artist.row, image, outcome)
             sheet.missing -= 1
             if not sheet.missing:
                 self._write(sheet, writer)

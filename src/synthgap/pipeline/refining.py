@@ -1,0 +1,473 @@
+"""Refining a set: act on what a diagnosis found, draw only those classes again, and tell in pairs what it brought.
+
+The natural images are cut in two. The steering half is diagnosed on and decides whether a changed class is kept; the
+report half is looked at once, at the end. So what is reported was not chosen for looking well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from synthgap.core.errors import InputError
+from synthgap.core.records import OVERALL, Finding
+from synthgap.core.specs import RefineSpec, Resources
+from synthgap.pipeline.refine_origin import Origin, Where, as_marker, read_origin
+from synthgap.pipeline.run import CompareOptions, Progress, Run, Study
+from synthgap.stages import class_words
+from synthgap.stages.alignment import rename_classes, without_direction
+from synthgap.stages.before_after import Difference, Facing, as_json
+from synthgap.stages.diagnosis import Case, SweepSet, diagnose
+from synthgap.stages.embedding import embed_images
+from synthgap.stages.generation import Adjustment, adjusted_before, generate, plan_for, propose, write_adjustments
+from synthgap.stages.inputs import SetInput
+from synthgap.stages.measurement.roles import both_roles, has_roles
+from synthgap.store import tables
+from synthgap.store.atomic import copy_file, read_json, write_json
+from synthgap.store.embeddings import EmbeddingSet, load_embeddings
+from synthgap.store.keys import safe_key
+from synthgap.store.plan import read_shards, summary
+from synthgap.store.sets import ImageSet, copy_set
+from synthgap.store.sources import open_images
+
+ADJUSTMENTS, RESULT, TABLE = "adjustments.yaml", "refine.json", "before_after.parquet"
+DECIDING = ("centroid_accuracy", "coverage")
+"""A class is worse where the sum of these two fell on the steering half, images that are right and that reach everywhere;
+what exceeds natural images counts as much as they have, since images that are all typical are no gain."""
+CERTAIN = 0.05
+"""p-value below which a loss of the whole set is warned of."""
+STEERING, REPORT = "steering", "report"
+Deciding = Mapping[tuple[str, str], Sequence[float]]
+"""Before, after and natural by class and figure."""
+_COLUMNS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("half", "class_key", "name", "cause", "change")),
+        ("round", pa.int64()),
+        ("kept", pa.bool_()),
+        ("metric", pa.string()),
+        *((name, pa.float64()) for name in ("before", "after", "difference", "ci_low", "ci_high", "p_value")),
+        ("n", pa.int64()),
+        ("natural", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One class drawn otherwise, and what became of it."""
+
+    class_key: str
+    """The common key."""
+    name: str
+    round: int
+    adjustment: Adjustment
+    finding: Finding | None
+    kept: bool
+    outcome: str
+    rows: Mapping[str, Sequence[Difference]]
+    """By half."""
+
+
+def refine(
+    run: Path,
+    out: Path | None = None,
+    spec: RefineSpec | None = None,
+    where: Where | None = None,
+    resources: Resources | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Refine a synthetic set of a run; the same call goes on with what is there.
+
+    Writes into ``out``: ``adjustments.yaml``, ``set/`` (the refined set: the shards of other classes are second names of
+    the original's), ``embeddings/``, ``before_after.parquet`` and ``refine.json``. The original set and the run stay as
+    they are.
+
+    Args:
+        run: Folder of a comparison or a study.
+        out: New folder, ``run/refined`` by default.
+        spec: Which findings to act on, and when a changed class is kept.
+        where: Paths that the run does not tell.
+        resources: How to draw and embed.
+        dry_run: Only write ``adjustments.yaml``, and tell what would be drawn.
+        progress: Called with what is done, what there is in all, and what is being done.
+        note: Told what one should know, a line each.
+
+    Returns:
+        What ``refine.json`` holds: ``changes``, ``left``, ``overall`` and ``classifier`` (rows of before and after),
+        ``images_redrawn``, ``images_kept``, ``natural`` (the halves), ``warnings``.
+
+    Raises:
+        InputError: no such run, a set that cannot be drawn again, nothing natural to steer by, or a folder of others.
+        FingerprintError, RunError, Interrupted: as drawing and embedding do.
+    """
+    spec, target = spec or RefineSpec(), (out or run / "refined").expanduser()
+    origin = read_origin(run, spec.target, where or Where())
+    _claim(target, origin)
+    options = CompareOptions(origin.encoder, origin.measure, resources or Resources(), progress)
+    work = _Work(origin, target, spec, options, note or (lambda _: None))
+    for text in origin.notes:
+        work.note(text)
+    work.begin()
+    for number in range(1, spec.rounds + 1):
+        proposed = work.propose(number)
+        if dry_run:
+            return work.plan(proposed)
+        if not proposed:
+            break
+        work.try_out(number, proposed)
+    return work.result()
+
+
+def _claim(out: Path, origin: Origin) -> None:
+    """Begin a folder, or go on with the refinement that it holds; raises InputError for any other."""
+    marker = as_marker(origin)
+    if (out / RESULT).is_file():
+        there = read_json(out / RESULT)
+        theirs = {name: there.get(name) for name in marker} if isinstance(there, dict) else {}
+        if {**theirs, "run": ""} != {**marker, "run": ""}:  # a run may move
+            raise InputError(
+                f"{out}: holds the refinement of {theirs.get('target')!r} of {theirs.get('run')}; give --out DIR"
+            )
+        return
+    if out.exists() and (not out.is_dir() or any(not path.name.startswith(f".{RESULT}") for path in out.iterdir())):
+        raise InputError(
+            f"{out}: holds files that are no refinement of synthgap's; give a new or empty folder: --out DIR"
+        )
+    write_json(out / RESULT, marker | {"finished": False})
+
+
+@dataclass
+class _Work:
+    """One refinement under way."""
+
+    origin: Origin
+    out: Path
+    spec: RefineSpec
+    options: CompareOptions
+    note: Callable[[str], None]
+    standing: dict[str, Adjustment] = field(default_factory=dict)
+    """Adjustments in place, by the set's own class key."""
+    tried: list[Tried] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+    idle: list[Adjustment] = field(default_factory=list)
+    """Entries of the user's that do not apply."""
+    findings: dict[str, Finding] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The refined set."""
+        return self.out / "set"
+
+    def begin(self) -> None:
+        """Open and embed the sets; embeddings of the run are taken over."""
+        origin = self.origin
+        self.name = f"{origin.target.name} refined"
+        for name, source in ((one.name, one.name) for one in (origin.natural, origin.target, *origin.others)):
+            _take_over(origin.run, source, self.out, name)
+        _take_over(origin.run, origin.target.name, self.out, self.name)
+        study = self.study = self._study(origin.target)
+        self.steering, self.report = both_roles(study.natural, origin.measure.seed)
+        self.before = self.now = study.main
+        self.own_key = {common: own for own, common in study.aligned.renamed[origin.target.name].items()}
+        self.common_key = {own: common for common, own in self.own_key.items()}
+
+    def _study(self, target: SetInput) -> Study:
+        run = Run(self.out, self.options)
+        study = run.study([self.origin.natural, target, *self.origin.others])
+        for text in run.warnings:
+            self.note(text)
+        return study
+
+    def propose(self, number: int) -> dict[str, Adjustment]:
+        """The adjustments to try in this round, by the set's own class key; writes them."""
+        measure, study = self.origin.measure, self.study
+        if number > 1:
+            study = self._study(SetInput(self.folder, self.name))
+        findings = diagnose(_case(study, self.steering, measure.seed), measure)
+        self.findings = {self.own_key[one.class_key]: one for one in findings}
+        found = propose(findings, self.own_key, study.aligned.names, self.origin.spec, self.spec.accept, self.standing)
+        self.left = found.left
+        proposed = {one.class_key: one for one in found.adjustments}
+        if number == 1:
+            proposed = self._with_file(proposed)
+        self._write({**self.standing, **proposed}.values())
+        return proposed
+
+    def _with_file(self, proposed: dict[str, Adjustment]) -> dict[str, Adjustment]:
+        """What the file of an earlier call, or the user, says of a class goes first; what was tried is tried again."""
+        for one in adjusted_before(self.out / ADJUSTMENTS, self.origin.spec):
+            if one.apply or one.outcome:
+                proposed[one.class_key] = replace(one, apply=True, outcome="")
+                self.left.pop(one.class_key, None)
+            else:
+                proposed.pop(one.class_key, None)
+                self.idle.append(one)
+                self.left[one.class_key] = f"'apply: false' in {ADJUSTMENTS}"
+        return proposed
+
+    def _write(self, applied: Any) -> None:
+        applied = list(applied)
+        keys = {one.class_key for one in applied}
+        refused = {one.adjustment.class_key: one for one in self.tried if not one.kept}
+        rest = [
+            replace(one.adjustment, apply=False, outcome=one.outcome) for key, one in refused.items() if key not in keys
+        ]
+        write_adjustments(self.out / ADJUSTMENTS, [*applied, *rest, *(one for one in self.idle)])
+
+    def plan(self, proposed: Mapping[str, Adjustment]) -> dict[str, Any]:
+        """What a dry run tells."""
+        spec = self.origin.spec.model_copy(update={"adjustments": self.out / ADJUSTMENTS})
+        there = {shard.shard: shard for shard in read_shards(self.origin.target.path)}
+        shards = list(summary(plan_for(spec, self.origin.target.path)))
+        again = [shard for shard in shards if there.get(shard.shard) != shard]
+        names = self.origin.manifest.classes
+        changes = [
+            {
+                "class_key": key,
+                "name": names[key],
+                "change": one.changes,
+                "was": dict(one.was),
+                "reason": one.reason,
+                "images": sum(shard.rows for shard in again if shard.class_key == key),
+            }
+            for key, one in proposed.items()
+        ]
+        redrawn = sum(shard.rows for shard in again)
+        return {
+            "out": str(self.out),
+            "adjustments": str(self.out / ADJUSTMENTS),
+            "dry_run": True,
+            "changes": changes,
+            "left": self._left(),
+            "images_redrawn": redrawn,
+            "images_kept": sum(shard.rows for shard in shards) - redrawn,
+        }
+
+    def _left(self) -> list[dict[str, str]]:
+        names = self.origin.manifest.classes
+        return [{"class_key": key, "name": names[key], "why": why} for key, why in self.left.items()]
+
+    def try_out(self, number: int, proposed: Mapping[str, Adjustment]) -> None:
+        """Draw the classes, judge each on the steering half, and bring back those that got worse."""
+        copy_set(self.origin.target.path, self.folder)
+        self._draw()
+        after = self._embed()
+        keys = [self.common_key[key] for key in proposed if key in self.common_key]
+        rows = {
+            STEERING: self._facing(self.steering, self.before, after).measure(keys),
+            REPORT: self._facing(self.report, self.before, after, self.steering).measure(keys),
+        }
+        deciding = self._deciding(after, keys)
+        for key in keys:
+            self.tried.append(self._judge(number, key, proposed[self.own_key[key]], rows, deciding))
+            if self.tried[-1].kept:
+                one = self.tried[-1]
+                self.standing[self.own_key[key]] = replace(one.adjustment, outcome=one.outcome)
+        for key in proposed:
+            if key not in self.common_key:  # nothing natural to judge it by: the user's own wish
+                self.standing[key] = replace(proposed[key], outcome="not judged: no natural images of this class")
+        kept = {one.class_key for one in self.tried if one.round == number and one.kept}
+        self.now = _mixed(self.now, after, kept)
+        self._write(self.standing.values())
+        self._draw()  # what was refused comes back from replaced/, without being drawn
+
+    def _draw(self) -> None:
+        spec = self.origin.spec.model_copy(update={"adjustments": self.out / ADJUSTMENTS})
+        tell = self.options.progress
+        report = None if tell is None else lambda done, total, _: tell(done, total, f"drawing {self.name}")
+        generate(spec, self.folder, self.options.resources, report)
+
+    def _embed(self) -> EmbeddingSet:
+        folder = _embeddings(self.out, self.name)
+        options = self.options
+        embed_images(open_images(self.folder), options.encoder, folder, options.resources, options.progress)
+        images = without_direction(load_embeddings(folder).renamed(self.name))
+        renamed = self.study.aligned.renamed[self.origin.target.name]
+        return rename_classes(images, renamed, self.study.aligned.names)
+
+    def _facing(
+        self, natural: EmbeddingSet, before: EmbeddingSet, after: EmbeddingSet, others: EmbeddingSet | None = None
+    ) -> Facing:
+        return Facing(natural, before, after, self.origin.measure, self.spec.permutations, others)
+
+    def _deciding(self, after: EmbeddingSet, keys: Sequence[str]) -> Deciding:
+        """Before, after and natural by class and deciding figure, on the steering half alone.
+
+        One half of it stands for natural images that the other is held against, and then the other way round.
+        """
+        measure = self.origin.measure.model_copy(update={"bootstrap": 0})
+        found: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+        one, other = both_roles(self.steering, measure.seed)
+        for natural, others in ((one, other), (other, one)):
+            for row in Facing(natural, self.now, after, measure, 1, others).measure(keys):
+                if row.metric in DECIDING and row.class_key != OVERALL:
+                    found.setdefault((row.class_key, row.metric), []).append((row.before, row.after, row.natural))
+        return {place: np.mean(values, axis=0).tolist() for place, values in found.items()}
+
+    def _judge(
+        self,
+        number: int,
+        key: str,
+        adjustment: Adjustment,
+        rows: Mapping[str, Sequence[Difference]],
+        deciding: Deciding,
+    ) -> Tried:
+        own = {half: [row for row in found if row.class_key == key] for half, found in rows.items()}
+        figures = {metric: deciding[key, metric] for metric in DECIDING if (key, metric) in deciding}
+        gains = [np.fmin(after, natural) - np.fmin(before, natural) for before, after, natural in figures.values()]
+        told = ", ".join(
+            f"{metric.replace('_', ' ')} {before:.2f} to {after:.2f} (natural {natural:.2f})"
+            for metric, (before, after, natural) in figures.items()
+        )
+        worse = float(np.nansum(gains)) < 0
+        kept = not worse or self.spec.keep_worse
+        verdict = ("worse" + (", kept as asked" if kept else ", brought back")) if worse else "not worse, kept"
+        return Tried(
+            key,
+            self.study.aligned.names[key],
+            number,
+            adjustment,
+            self.findings.get(self.own_key[key]),
+            kept,
+            f"on the steering half {told}: {verdict}",
+            own,
+        )
+
+    def result(self) -> dict[str, Any]:
+        """Before against after on both halves, written and returned."""
+        changed = list(dict.fromkeys(one.class_key for one in self.tried if one.kept))
+        found: dict[str, Any] = {}
+        table: list[dict[str, Any]] = []
+        for half, natural, others in ((REPORT, self.report, self.steering), (STEERING, self.steering, None)):
+            facing = self._facing(natural, self.before, self.now, others)
+            overall = [row for row in facing.measure(()) if row.class_key == OVERALL] if self.tried else []
+            classifier = facing.classifier(changed) if self.tried else []
+            found[half] = {"overall": overall, "classifier": classifier}
+            table += [self._row(half, row) for row in (*overall, *classifier)]
+            table += [self._row(half, row, one) for one in self.tried for row in one.rows[half]]
+        tables.write_table(self.out / TABLE, table, _COLUMNS)
+        result = as_marker(self.origin) | {
+            "finished": True,
+            "out": str(self.out),
+            "refined_set": str(self.folder) if self.tried else str(self.origin.target.path),
+            "adjustments": str(self.out / ADJUSTMENTS),
+            "natural": self._halves(),
+            "changes": [self._tried_json(one) for one in self.tried],
+            "left": self._left(),
+            **{
+                name: {half: [as_json(row) for row in rows[name]] for half, rows in found.items()}
+                for name in ("overall", "classifier")
+            },
+            **self._counts(changed),
+            "warnings": _doubts(found[STEERING]["classifier"]),
+        }
+        write_json(self.out / RESULT, result)
+        return result
+
+    def _row(self, half: str, row: Difference, one: Tried | None = None) -> dict[str, Any]:
+        names = self.study.aligned.names
+        told = {"cause": "", "change": "", "round": 0, "kept": True}
+        if one is not None:
+            cause = one.finding.cause if one.finding else ""
+            told = {"cause": cause, "change": _words(one.adjustment), "round": one.round, "kept": one.kept}
+        return {"half": half, "name": names.get(row.class_key, row.class_key), **told, **as_json(row)}
+
+    def _tried_json(self, one: Tried) -> dict[str, Any]:
+        return {
+            "class_key": one.class_key,
+            "name": one.name,
+            "round": one.round,
+            "cause": one.finding.cause if one.finding else "",
+            "change": one.adjustment.changes,
+            "was": dict(one.adjustment.was),
+            "reason": one.adjustment.reason,
+            "kept": one.kept,
+            "outcome": one.outcome,
+            **{half: [as_json(row) for row in rows] for half, rows in one.rows.items()},
+        }
+
+    def _halves(self) -> dict[str, Any]:
+        own = has_roles(self.study.natural)
+        how = "its own splits" if own else "two halves of each class, by a hash of the image keys"
+        return {"name": self.study.natural.name, "how": how, STEERING: len(self.steering), REPORT: len(self.report)}
+
+    def _counts(self, changed: Sequence[str]) -> dict[str, int]:
+        own = {self.own_key[key] for key in changed}
+        shards = ImageSet(self.origin.target.path).planned().values()
+        redrawn = sum(shard.rows for shard in shards if shard.class_key in own)
+        return {"images_redrawn": redrawn, "images_kept": sum(shard.rows for shard in shards) - redrawn}
+
+
+def _doubts(classifier: Sequence[Difference]) -> list[str]:
+    """What speaks against the refined set as a whole, though each class on its own did not get worse."""
+    whole = [row for row in classifier if row.class_key == OVERALL and row.difference < 0 and row.p_value < CERTAIN]
+    return [
+        f"a linear classifier trained on the refined set is right less often ({row.before:.3f} before, {row.after:.3f} "
+        f"after, p {row.p_value:.2g}, steering half): to train on, keep the old set"
+        for row in whole
+    ]
+
+
+def _words(adjustment: Adjustment) -> str:
+    return ", ".join(f"{name} {value}" for name, value in adjustment.changes.items())
+
+
+def _mixed(before: EmbeddingSet, after: EmbeddingSet, class_keys: set[str]) -> EmbeddingSet:
+    """The set with some classes taken from after."""
+    old = before.subset([row for row, key in enumerate(before.class_keys) if key not in class_keys])
+    new = after.subset([row for row, key in enumerate(after.class_keys) if key in class_keys])
+    return replace(
+        old,
+        embeddings=np.concatenate([old.embeddings, new.embeddings]),
+        class_keys=old.class_keys + new.class_keys,
+        image_keys=old.image_keys + new.image_keys,
+        splits=old.splits + new.splits,
+    )
+
+
+def _case(study: Study, steering: EmbeddingSet, seed: int) -> Case:
+    """All that is known of the set to refine, the natural images being the steering half."""
+    reference, query = both_roles(steering, seed)
+    one, others = study.opened[1], study.opened[2:]
+    images = {item.name: item for item in study.aligned.synthetic}
+    return Case(
+        natural_reference=reference,
+        natural_query=query,
+        synthetic=study.main,
+        prompts=study.prompts.get(one.name),
+        guidance_scale=one.guidance_scale,
+        recipe=one.recipe,
+        sweep=[
+            SweepSet(other.name, other.guidance_scale, images[other.name])
+            for other in others
+            if one.line == other.line is not None and other.guidance_scale is not None
+        ],
+        senses=class_words.noun_senses(study.classes),
+        sense_embeddings=study.senses,
+        proposals=class_words.proposals(study.classes),
+    )
+
+
+def _embeddings(root: Path, name: str) -> Path:
+    """Where a run keeps the embeddings of a set."""
+    return root / "embeddings" / safe_key(name.replace(" ", "-"))
+
+
+def _take_over(run: Path, source: str, out: Path, name: str) -> None:
+    """Begin with the embeddings of a run, as second names of the same files; what is there stays."""
+    there, here = _embeddings(run, source), _embeddings(out, name)
+    manifest = there / "manifest.json"
+    if not manifest.is_file():
+        return
+    for path in (manifest, *sorted(there.rglob("*"))):
+        target = here / path.relative_to(there)
+        if path.is_file() and not path.name.startswith(".") and not target.exists():
+            copy_file(path, target)
