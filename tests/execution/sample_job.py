@@ -23,6 +23,8 @@ class SampleJob:
     kill_always: bool = False
     fail_at: str = ""
     slow: float = 0.0
+    meets: str = ""
+    """Number of threads of a worker without which the second half of the shards is not done, for a minute."""
 
     def shards(self) -> dict[str, int]:
         return {f"train/c-{number:05d}": self.rows for number in range(self.count)}
@@ -42,10 +44,20 @@ class SampleWorker:
     job: SampleJob
     device: str | None
 
+    def _meet(self, shard: str) -> None:
+        """Wait for the worker that is to join, however slowly it starts."""
+        wanted, half = self.job.meets, f"train/c-{self.job.count // 2:05d}"
+        end = time.monotonic() + 60
+        while wanted and shard >= half and os.environ.get("OMP_NUM_THREADS") != wanted and time.monotonic() < end:
+            if any(path.read_text().endswith(f" {wanted}") for path in self.job.folder.glob("train-*")):
+                return
+            time.sleep(0.05)
+
     def work(self, shards: Sequence[str], check: Check, tell: Tell) -> None:
         for shard in shards:
             check()
             time.sleep(self.job.slow)
+            self._meet(shard)
             mark = self.job.folder / "killed"
             if shard == self.job.kill_at and (self.job.kill_always or not mark.exists()):
                 mark.touch()

@@ -109,7 +109,7 @@ def test_a_lost_node_is_made_up_for_and_a_new_one_joins(
     cluster: Any, resources: Resources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor, "LOOK_SECONDS", 0.3)
-    job = SampleJob(tmp_path, slow=0.25, count=32)
+    job = SampleJob(tmp_path, slow=0.25, count=32, meets="4")
     lost = cluster.add_node(num_cpus=3)
     nodes: list[Any] = []
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from synthgap import views
-from synthgap.commands.options import Flat, How, Output
+from synthgap.commands.options import Flat, How, Output, located
 from synthgap.console import Progress, emit, hint
 from synthgap.core.specs import RefineSpec
 
@@ -54,7 +54,8 @@ def refine(
     from synthgap.pipeline.refine_origin import Where
     from synthgap.pipeline.refining import refine as act
 
-    where = Where(natural, synthetic, generator, classes, overrides, captions)
+    moved = None if natural is None else located(natural)
+    where = Where(moved, synthetic, generator, classes, overrides, captions)
     found = act(
         run,
         out,

@@ -17,6 +17,7 @@ import pyarrow as pa
 from synthgap.core.errors import InputError
 from synthgap.core.records import OVERALL, Finding
 from synthgap.core.specs import RefineSpec, Resources
+from synthgap.pipeline.refine_choice import without_losses
 from synthgap.pipeline.refine_origin import Origin, Where, as_marker, read_origin
 from synthgap.pipeline.run import CompareOptions, Progress, Run, Study
 from synthgap.stages import class_words
@@ -256,7 +257,7 @@ class _Work:
         return [{"class_key": key, "name": names[key], "why": why} for key, why in self.left.items()]
 
     def try_out(self, number: int, proposed: Mapping[str, Adjustment]) -> None:
-        """Draw the classes, judge each on the steering half, and bring back those that got worse."""
+        """Draw the classes, judge each and all on the steering half, and bring back those that got worse."""
         copy_set(self.origin.target.path, self.folder)
         self._draw()
         after = self._embed()
@@ -266,15 +267,16 @@ class _Work:
             REPORT: self._facing(self.report, self.before, after, self.steering).measure(keys),
         }
         deciding = self._deciding(after, keys)
-        for key in keys:
-            self.tried.append(self._judge(number, key, proposed[self.own_key[key]], rows, deciding))
-            if self.tried[-1].kept:
-                one = self.tried[-1]
-                self.standing[self.own_key[key]] = replace(one.adjustment, outcome=one.outcome)
+        judged = [self._judge(number, key, proposed[self.own_key[key]], rows, deciding) for key in keys]
+        judged = self._without_losses(after, judged)
+        self.tried += judged
+        for one in judged:
+            if one.kept:
+                self.standing[self.own_key[one.class_key]] = replace(one.adjustment, outcome=one.outcome)
         for key in proposed:
             if key not in self.common_key:  # nothing natural to judge it by: the user's own wish
                 self.standing[key] = replace(proposed[key], outcome="not judged: no natural images of this class")
-        kept = {one.class_key for one in self.tried if one.round == number and one.kept}
+        kept = {one.class_key for one in judged if one.kept}
         self.now = _mixed(self.now, after, kept)
         self._write(self.standing.values())
         self._draw()  # what was refused comes back from replaced/, without being drawn
@@ -340,6 +342,29 @@ class _Work:
             f"on the steering half {told}: {verdict}",
             own,
         )
+
+    def _without_losses(self, after: EmbeddingSet, judged: Sequence[Tried]) -> list[Tried]:
+        """Bring back what costs a classifier trained on the set more than it gives, on the steering half."""
+        if self.spec.keep_worse:
+            return list(judged)
+        measure = self.origin.measure.model_copy(update={"bootstrap": 0})
+
+        def accuracy(changed: Sequence[str]) -> float | None:
+            mixed = _mixed(self.now, after, set(changed))
+            rows = Facing(self.steering, self.now, mixed, measure, 1).classifier(())
+            return rows[0].after if rows else None
+
+        back = without_losses(accuracy, [one.class_key for one in judged if one.kept])
+        return [
+            replace(
+                one,
+                kept=False,
+                outcome=f"{one.outcome.removesuffix(', kept')}; but {back[one.class_key]}: brought back",
+            )
+            if one.class_key in back
+            else one
+            for one in judged
+        ]
 
     def result(self) -> dict[str, Any]:
         """Before against after on both halves, written and returned."""
