@@ -21,6 +21,7 @@ ALLOWED = {
     "lab": {"core", "vocabulary", "store", "models", "metrics", "prompts"},
     "stages": {"core", "vocabulary", "prompts", "metrics", "store", "models", "execution"},
     "testing": {"core", "store", "models"},
+    "views": {"console"},
     "pipeline": {"core", "store", "models", "stages"},
     "studies": set(),
     "commands": {

@@ -93,6 +93,11 @@ def figure(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if value == 0 or abs(value) >= 10**-digits else f"{value:.{digits - 1}e}"
 
 
+def interval(found: dict[str, Any]) -> str:
+    """Write the interval of a figure that has ``ci_low`` and ``ci_high``."""
+    return f"{figure(found['ci_low'])} to {figure(found['ci_high'])}"
+
+
 class Progress:
     """Shows (done, total, what): a bar on a terminal, a line every few seconds elsewhere."""
 

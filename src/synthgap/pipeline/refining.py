@@ -19,19 +19,18 @@ from synthgap.core.records import OVERALL, Finding
 from synthgap.core.specs import RefineSpec, Resources
 from synthgap.pipeline.refine_choice import without_losses
 from synthgap.pipeline.refine_origin import Origin, Where, as_marker, read_origin
+from synthgap.pipeline.refine_sets import case_of, embeddings_of, mixed, take_over
 from synthgap.pipeline.run import CompareOptions, Progress, Run, Study
-from synthgap.stages import class_words
 from synthgap.stages.alignment import rename_classes, without_direction
 from synthgap.stages.before_after import Difference, Facing, as_json
-from synthgap.stages.diagnosis import Case, SweepSet, diagnose
+from synthgap.stages.diagnosis import diagnose
 from synthgap.stages.embedding import embed_images
 from synthgap.stages.generation import Adjustment, adjusted_before, generate, plan_for, propose, write_adjustments
 from synthgap.stages.inputs import SetInput
 from synthgap.stages.measurement.roles import both_roles, has_roles
 from synthgap.store import tables
-from synthgap.store.atomic import copy_file, read_json, write_json
+from synthgap.store.atomic import read_json, write_json
 from synthgap.store.embeddings import EmbeddingSet, load_embeddings
-from synthgap.store.keys import safe_key
 from synthgap.store.plan import read_shards, summary
 from synthgap.store.sets import ImageSet, copy_set
 from synthgap.store.sources import open_images
@@ -172,8 +171,8 @@ class _Work:
         origin = self.origin
         self.name = f"{origin.target.name} refined"
         for name, source in ((one.name, one.name) for one in (origin.natural, origin.target, *origin.others)):
-            _take_over(origin.run, source, self.out, name)
-        _take_over(origin.run, origin.target.name, self.out, self.name)
+            take_over(origin.run, source, self.out, name)
+        take_over(origin.run, origin.target.name, self.out, self.name)
         study = self.study = self._study(origin.target)
         self.steering, self.report = both_roles(study.natural, origin.measure.seed)
         self.before = self.now = study.main
@@ -192,7 +191,7 @@ class _Work:
         measure, study = self.origin.measure, self.study
         if number > 1:
             study = self._study(SetInput(self.folder, self.name))
-        findings = diagnose(_case(study, self.steering, measure.seed), measure)
+        findings = diagnose(case_of(study, self.steering, measure.seed), measure)
         self.findings = {self.own_key[one.class_key]: one for one in findings}
         found = propose(findings, self.own_key, study.aligned.names, self.origin.spec, self.spec.accept, self.standing)
         self.left = found.left
@@ -277,7 +276,7 @@ class _Work:
             if key not in self.common_key:  # nothing natural to judge it by: the user's own wish
                 self.standing[key] = replace(proposed[key], outcome="not judged: no natural images of this class")
         kept = {one.class_key for one in judged if one.kept}
-        self.now = _mixed(self.now, after, kept)
+        self.now = mixed(self.now, after, kept)
         self._write(self.standing.values())
         self._draw()  # what was refused comes back from replaced/, without being drawn
 
@@ -288,7 +287,7 @@ class _Work:
         generate(spec, self.folder, self.options.resources, report)
 
     def _embed(self) -> EmbeddingSet:
-        folder = _embeddings(self.out, self.name)
+        folder = embeddings_of(self.out, self.name)
         options = self.options
         embed_images(open_images(self.folder), options.encoder, folder, options.resources, options.progress)
         images = without_direction(load_embeddings(folder).renamed(self.name))
@@ -350,8 +349,8 @@ class _Work:
         measure = self.origin.measure.model_copy(update={"bootstrap": 0})
 
         def accuracy(changed: Sequence[str]) -> float | None:
-            mixed = _mixed(self.now, after, set(changed))
-            rows = Facing(self.steering, self.now, mixed, measure, 1).classifier(())
+            tried = mixed(self.now, after, set(changed))
+            rows = Facing(self.steering, self.now, tried, measure, 1).classifier(())
             return rows[0].after if rows else None
 
         back = without_losses(accuracy, [one.class_key for one in judged if one.kept])
@@ -443,56 +442,3 @@ def _doubts(classifier: Sequence[Difference]) -> list[str]:
 
 def _words(adjustment: Adjustment) -> str:
     return ", ".join(f"{name} {value}" for name, value in adjustment.changes.items())
-
-
-def _mixed(before: EmbeddingSet, after: EmbeddingSet, class_keys: set[str]) -> EmbeddingSet:
-    """The set with some classes taken from after."""
-    old = before.subset([row for row, key in enumerate(before.class_keys) if key not in class_keys])
-    new = after.subset([row for row, key in enumerate(after.class_keys) if key in class_keys])
-    return replace(
-        old,
-        embeddings=np.concatenate([old.embeddings, new.embeddings]),
-        class_keys=old.class_keys + new.class_keys,
-        image_keys=old.image_keys + new.image_keys,
-        splits=old.splits + new.splits,
-    )
-
-
-def _case(study: Study, steering: EmbeddingSet, seed: int) -> Case:
-    """All that is known of the set to refine, the natural images being the steering half."""
-    reference, query = both_roles(steering, seed)
-    one, others = study.opened[1], study.opened[2:]
-    images = {item.name: item for item in study.aligned.synthetic}
-    return Case(
-        natural_reference=reference,
-        natural_query=query,
-        synthetic=study.main,
-        prompts=study.prompts.get(one.name),
-        guidance_scale=one.guidance_scale,
-        recipe=one.recipe,
-        sweep=[
-            SweepSet(other.name, other.guidance_scale, images[other.name])
-            for other in others
-            if one.line == other.line is not None and other.guidance_scale is not None
-        ],
-        senses=class_words.noun_senses(study.classes),
-        sense_embeddings=study.senses,
-        proposals=class_words.proposals(study.classes),
-    )
-
-
-def _embeddings(root: Path, name: str) -> Path:
-    """Where a run keeps the embeddings of a set."""
-    return root / "embeddings" / safe_key(name.replace(" ", "-"))
-
-
-def _take_over(run: Path, source: str, out: Path, name: str) -> None:
-    """Begin with the embeddings of a run, as second names of the same files; what is there stays."""
-    there, here = _embeddings(run, source), _embeddings(out, name)
-    manifest = there / "manifest.json"
-    if not manifest.is_file():
-        return
-    for path in (manifest, *sorted(there.rglob("*"))):
-        target = here / path.relative_to(there)
-        if path.is_file() and not path.name.startswith(".") and not target.exists():
-            copy_file(path, target)

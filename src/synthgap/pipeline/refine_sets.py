@@ -1,0 +1,69 @@
+"""The sets of a refinement: with some classes changed, as a case to diagnose, with the embeddings of the run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from synthgap.pipeline.run import Study
+from synthgap.stages import class_words
+from synthgap.stages.diagnosis import Case, SweepSet
+from synthgap.stages.measurement.roles import both_roles
+from synthgap.store.atomic import copy_file
+from synthgap.store.embeddings import EmbeddingSet
+from synthgap.store.keys import safe_key
+
+
+def mixed(before: EmbeddingSet, after: EmbeddingSet, class_keys: set[str]) -> EmbeddingSet:
+    """The set with some classes taken from after."""
+    old = before.subset([row for row, key in enumerate(before.class_keys) if key not in class_keys])
+    new = after.subset([row for row, key in enumerate(after.class_keys) if key in class_keys])
+    return replace(
+        old,
+        embeddings=np.concatenate([old.embeddings, new.embeddings]),
+        class_keys=old.class_keys + new.class_keys,
+        image_keys=old.image_keys + new.image_keys,
+        splits=old.splits + new.splits,
+    )
+
+
+def case_of(study: Study, steering: EmbeddingSet, seed: int) -> Case:
+    """All that is known of the set to refine, the natural images being the steering half."""
+    reference, query = both_roles(steering, seed)
+    one, others = study.opened[1], study.opened[2:]
+    images = {item.name: item for item in study.aligned.synthetic}
+    return Case(
+        natural_reference=reference,
+        natural_query=query,
+        synthetic=study.main,
+        prompts=study.prompts.get(one.name),
+        guidance_scale=one.guidance_scale,
+        recipe=one.recipe,
+        sweep=[
+            SweepSet(other.name, other.guidance_scale, images[other.name])
+            for other in others
+            if one.line == other.line is not None and other.guidance_scale is not None
+        ],
+        senses=class_words.noun_senses(study.classes),
+        sense_embeddings=study.senses,
+        proposals=class_words.proposals(study.classes),
+    )
+
+
+def embeddings_of(root: Path, name: str) -> Path:
+    """Where a run keeps the embeddings of a set."""
+    return root / "embeddings" / safe_key(name.replace(" ", "-"))
+
+
+def take_over(run: Path, source: str, out: Path, name: str) -> None:
+    """Begin with the embeddings of a run, as second names of the same files; what is there stays."""
+    there, here = embeddings_of(run, source), embeddings_of(out, name)
+    manifest = there / "manifest.json"
+    if not manifest.is_file():
+        return
+    for path in (manifest, *sorted(there.rglob("*"))):
+        target = here / path.relative_to(there)
+        if path.is_file() and not path.name.startswith(".") and not target.exists():
+            copy_file(path, target)
