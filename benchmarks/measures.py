@@ -33,7 +33,9 @@ from torch import Tensor
 
 from synthgap import metrics
 from synthgap.metrics._blocks import class_sums
+from synthgap.metrics._moments import Moments
 from synthgap.metrics._neighbours import Search, nearest
+from synthgap.metrics.frechet_distance import between
 from synthgap.store.embeddings import load_embeddings
 
 CLASSES = 1000
@@ -95,6 +97,18 @@ def _frechet(given: argparse.Namespace) -> None:
 
         ways: Ways = {"synthgap": lambda a=a, b=b: metrics.frechet_distance(a, b).total, "scipy sqrtm": theirs}
         found = _race(f"Fréchet distance of two sets {tuple(a.shape)}", ways, given)
+        _apart(found["synthgap"], found["scipy sqrtm"])
+        left, right = Moments.of(a), Moments.of(b)
+        of_a, of_b = (np.cov(e.numpy(), rowvar=False) for e in (a, b))
+
+        def by_root(a: np.ndarray = of_a, b: np.ndarray = of_b) -> float:
+            return float(np.trace(a + b - 2 * np.real(sqrtm(a @ b))))
+
+        ways = {
+            "synthgap": lambda a=left, b=right: between(a.gaussian(), b.gaussian(), 2).covariance_term,
+            "scipy sqrtm": by_root,
+        }
+        found = _race(f"covariance term of two given covariances ({d}, {d})", ways, given)
         _apart(found["synthgap"], found["scipy sqrtm"])
 
 

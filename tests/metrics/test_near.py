@@ -38,7 +38,7 @@ CASES = {
 @pytest.mark.parametrize("tile", [(512, 4096), (7, 5), (1, 60)])
 @pytest.mark.parametrize("k", [1, 4, 59])
 def test_reach_is_the_kth_distance(case: str, tile: tuple[int, int], k: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_near, "TILE", tile)
+    monkeypatch.setattr(_near, "SIDE", tile[0])
     e = CASES[case]
     apart = brute(e, e)
     np.fill_diagonal(apart, np.inf)
@@ -114,7 +114,7 @@ def test_distances_that_float32_cannot_tell_apart_are_searched_again(
     tile: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A centre, and sixty points around it whose distances differ in the ninth digit."""
-    monkeypatch.setattr(_near, "TILE", tile)
+    monkeypatch.setattr(_near, "SIDE", tile[1])
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0)).double()
     around = torch.eye(60, dtype=torch.float64) * (1 + 1e-9 * order).sqrt().unsqueeze(1)
     e = torch.cat([torch.zeros(1, 60, dtype=torch.float64), around])

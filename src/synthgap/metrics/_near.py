@@ -8,7 +8,6 @@ and the few others are computed anew.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -18,6 +17,9 @@ from synthgap.metrics._euclidean import middle, squared_distances
 
 TILE = (512, 4096)
 """Rows and columns of a tile: 8 MiB of float32, which stay in the cache."""
+
+SIDE = 1024
+"""Rows and columns of a tile of a set with itself."""
 
 SPARE = 4
 """Candidates kept beyond k, so that rows in need of a second search are rare."""
@@ -84,17 +86,20 @@ class Space:
         if n <= k:
             return reach
         count = min(k + SPARE, n - 1)
-        for rows, group in groupby(self.products(e, e), key=lambda tile: tile[0]):
-            best, names = torch.empty(0), torch.empty(0)
-            for _, columns, product in group:
-                product.diagonal(rows.start - columns.start).fill_(-torch.inf)
-                values, places = product.topk(min(count, product.shape[1]), dim=1)
-                places = places + columns.start
-                if len(best):
-                    values, places = torch.cat([best, values], dim=1), torch.cat([names, places], dim=1)
-                best, order = values.topk(min(count, values.shape[1]), dim=1)
-                names = places.gather(1, order)
-            reach[rows] = self._kth(e, rows, best.double(), names, k)
+        left, right = self._codes(e, last=False), self._codes(e, last=True)
+        best = torch.full((n, count), -torch.inf, dtype=self.dtype, device=e.device)
+        names = torch.zeros(n, count, dtype=torch.long, device=e.device)
+        for top in range(0, n, SIDE):
+            for start in range(top, n, SIDE):  # a distance is found once for both of its rows
+                rows, columns = slice(top, top + SIDE), slice(start, start + SIDE)
+                product = left[rows] @ right[columns].T
+                if top == start:
+                    product.fill_diagonal_(-torch.inf)
+                else:
+                    _merge(best[columns], names[columns], product.T.contiguous(), top)
+                _merge(best[rows], names[rows], product, start)
+        for rows in row_blocks(n, count * e.shape[1]):
+            reach[rows] = self._kth(e, rows, best[rows].double(), names[rows], k)
         return reach
 
     def _kth(self, e: Tensor, rows: slice, best: Tensor, names: Tensor, k: int) -> Tensor:
@@ -111,3 +116,12 @@ class Space:
                 apart[torch.arange(len(own)), own + rows.start] = torch.inf
                 kth[own] = apart.kthvalue(k, dim=1).values
         return kth
+
+
+def _merge(best: Tensor, names: Tensor, product: Tensor, start: int) -> None:
+    """Enter the highest products of some rows, with the names of their columns from ``start`` on, among the best."""
+    values, places = product.topk(min(best.shape[1], product.shape[1]), dim=1)
+    values, places = torch.cat([best, values], dim=1), torch.cat([names, places + start], dim=1)
+    values, order = values.topk(best.shape[1], dim=1)
+    best.copy_(values)
+    names.copy_(places.gather(1, order))
