@@ -16,6 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch import Tensor
 
 from synthgap import metrics as plain
+from synthgap.metrics import uvec
 from synthgap.metrics._blocks import unit
 from synthgap.metrics._neighbours import nearest, without_spare_copies
 from synthgap.metrics._votes import majority
@@ -210,3 +211,14 @@ def test_rotation_scale_and_repeated_queries_do_not_matter(n: int, d: int, k: in
     turn = torch.linalg.qr(torch.randn(d, d, dtype=torch.float64, generator=generator)).Q
     changed = plain.knn_predictions(reference @ turn * 5, labels, (query @ turn * 0.2).repeat(2, 1), 3, ks=(k,))[k]
     assert torch.equal(changed, found.repeat(2))
+
+
+def test_neighbours_are_those_of_faiss() -> None:
+    """An exact index in float32; no two of these cosines are so near that float32 could exchange them."""
+    faiss = pytest.importorskip("faiss")
+    generator = torch.Generator().manual_seed(0)
+    reference, query = (uvec(torch.randn(n, 48, generator=generator) + 1) for n in (3000, 200))
+    index = faiss.IndexFlatIP(48)
+    index.add(reference.numpy())
+    _, expected = index.search(query.numpy(), 5)
+    assert np.array_equal(nearest(reference, query, 5).numpy(), expected)
