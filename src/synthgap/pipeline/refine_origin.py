@@ -57,6 +57,8 @@ def read_origin(run: Path, target: str | None, where: Where) -> Origin:
             generator do not follow from what is known; the message names the option that tells.
     """
     run = run.expanduser()
+    if not (run / "summary.json").is_file():
+        raise InputError(f"{run / 'summary.json'}: no such file; expected the folder of a comparison or a study")
     found = read_json(run / "summary.json")
     if not isinstance(found, dict) or not isinstance(found.get("sets"), list) or "synthetic" not in found:
         raise InputError(f"{run / 'summary.json'}: not the summary of a comparison; name a folder of synthgap compare")

@@ -9,6 +9,7 @@ from typing import Any
 from synthgap.core.errors import InputError
 from synthgap.core.specs import TrialSpec
 from synthgap.pipeline.run import CompareOptions, Run, Study
+from synthgap.stages.comparison import skipped_rows
 from synthgap.stages.inputs import SetInput
 from synthgap.stages.measurement import TrialSet, measure_trials, measurements_json, trial_table
 from synthgap.stages.measurement.roles import both_roles
@@ -61,7 +62,8 @@ def cross_trials(
     run.out.mkdir(parents=True, exist_ok=True)
     tables.write_trials(run.out / "trials.parquet", table)
     tables.write_measurements(run.out / "trials_by_class.parquet", [row for rows in measured for row in rows])
-    found = _document(study, sets, measured, table) | {"warnings": run.warnings}
+    skipped = [told for images in study.images for told in skipped_rows(images)[1]]
+    found = _document(study, sets, measured, table) | {"warnings": [*run.warnings, *skipped]}
     write_json(run.out / "trials.json", found)
     return found
 
