@@ -20,8 +20,9 @@ from synthgap.core.errors import InputError
 from synthgap.core.records import OVERALL, Measurement
 from synthgap.core.specs import GenerateSpec, MeasureSpec, SweepSpec
 from synthgap.stages.measurement.measuring import measure_own
+from synthgap.stages.plot import Panel, Series, draw_plot
 from synthgap.stages.strip import StripRow, draw_strip
-from synthgap.stages.sweeping import Curve, Panel, Series, diversity_rows, draw_plot, meet_natural
+from synthgap.stages.sweeping import Curve, diversity_rows, meet_natural
 from synthgap.stages.sweeping import settings as sweep_settings
 from synthgap.store.embeddings import EmbeddingSet
 from synthgap.store.tables import read_table

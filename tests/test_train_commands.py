@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent / "stages"))  # pytest's importlib 
 from training_samples import image_folder
 
 from synthgap import cli
-from synthgap.commands import training
+from synthgap.commands import options
 from synthgap.core.specs import TrainSpec
 from synthgap.stages.training.recipes import resolve
 
@@ -83,9 +83,9 @@ def test_wrong_input_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str
 
 def test_a_path_with_an_at_sign_is_a_path(folder: Path) -> None:
     (folder / "mine@2").mkdir()
-    assert training._with_share("mine@2") == ("mine@2", None)
-    assert training._with_share("natural@2") == ("natural", 2.0)
-    assert training._with_share("me@home") == ("me@home", None)
+    assert options.with_share("mine@2") == ("mine@2", None)
+    assert options.with_share("natural@2") == ("natural", 2.0)
+    assert options.with_share("me@home") == ("me@home", None)
 
 
 def test_the_pages_numbers_are_the_recipes() -> None:

@@ -8,7 +8,20 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from synthgap import __version__
-from synthgap.commands import linting, making, measuring, refining, sharing, steering, studies, training, words, worlds
+from synthgap.commands import (
+    linting,
+    making,
+    measuring,
+    proving,
+    refining,
+    sharing,
+    steering,
+    studies,
+    training,
+    transferring,
+    words,
+    worlds,
+)
 from synthgap.console import guarded
 from synthgap.core.errors import InputError
 
@@ -53,6 +66,9 @@ for command in (
     measuring.embed,
     training.train,
     training.evaluate,
+    transferring.transfer,
+    proving.matrix,
+    proving.scaling,
     studies.report,
     words.prompts,
     linting.lint,
@@ -70,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(guarded(lambda: _dispatch(arguments)))
 
 
-LISTS = ("--knn", "--guidance", "--steps")
+LISTS = ("--knn", "--guidance", "--steps", "--sizes")
 
 
 def _lists_apart(tokens: list[str]) -> list[str]:

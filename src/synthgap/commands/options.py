@@ -5,12 +5,16 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from synthgap.console import Format
+from synthgap.core.errors import InputError
 from synthgap.core.specs import EncoderSpec, MeasureSpec, Resources
+
+if TYPE_CHECKING:
+    from synthgap.store.rows import ImageSource
 
 Flat = Parameter(name="*")
 Output = Annotated[Format, Parameter(name="--format")]
@@ -24,6 +28,27 @@ def located(path: Path) -> Path:
     from synthgap.study import LAB, lab_images
 
     return lab_images(str(path).removeprefix(LAB)) if str(path).startswith(LAB) else path
+
+
+def open_set(name: str) -> ImageSource:
+    """Open an image set by its place."""
+    from synthgap.store.sources import open_images
+
+    return open_images(located(Path(name)))
+
+
+def with_share(text: str) -> tuple[str, float | None]:
+    """``SET@0.5`` as set and share; a path that exists is never cut."""
+    path, at, share = text.rpartition("@")
+    if not at or Path(text).expanduser().exists():
+        return text, None
+    try:
+        number = float(share)
+    except ValueError:
+        return text, None
+    if not 0 < number < float("inf"):
+        raise InputError(f"{text}: its share is {share}; expected a number above 0, such as {path}@0.5")
+    return path, number
 
 
 def command_line() -> str:

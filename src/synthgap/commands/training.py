@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from synthgap import views
-from synthgap.commands.options import Flat, Output, located
+from synthgap.commands.options import Flat, Output, located, open_set, with_share
 from synthgap.console import Progress, emit, hint
 from synthgap.core.errors import InputError
 from synthgap.core.specs import EvaluateSpec, LearningResources, TrainSpec
 
 if TYPE_CHECKING:
-    from synthgap.store.rows import ImageSource
+    pass
 
 Learning = Annotated[LearningResources | None, Flat]
 
@@ -43,13 +43,13 @@ def train(
 
     if not sets:
         raise InputError("no image set; expected synthgap train SET --out FOLDER")
-    shares = [ImageShare(_open(path), share) for path, share in map(_with_share, sets)]
+    shares = [ImageShare(open_set(path), share) for path, share in map(with_share, sets)]
     result = learn(
         shares,
         spec or TrainSpec(),
         out,
         resources,
-        validation=None if validation is None else _open(validation),
+        validation=None if validation is None else open_set(validation),
         progress=Progress(),
         note=lambda text: hint(f"note: {text}"),
     )
@@ -59,45 +59,39 @@ def train(
 
 def evaluate(
     model: str,
-    images: str,
-    *,
+    *sets: str,
     out: Path | None = None,
     spec: Annotated[EvaluateSpec | None, Flat] = None,
     resources: Learning = None,
     output: Output = "human",
 ) -> None:
-    """Score a classifier on an image set: top-1, top-5, calibration, per class, on the classes that both have.
+    """Score a classifier on image sets: top-1, top-5, calibration, per class, on the classes that both have.
 
     Parameters
     ----------
     model: str
         Folder of `synthgap train`, local-dir:FOLDER, hf-hub:ID or a timm model with weights.
-    images: str
-        Image folder, set folder, Parquet or 'lab:NAME'.
+    sets: str
+        Image folders, set folders, Parquet, 'lab:NAME' or 'timm:READER/NAME[@ROOT]'; ImageNet's test sets also by name:
+        val=PATH v2-matched-frequency=PATH sketch=PATH r=PATH a=PATH. Several give one table.
     out: Path
-        Folder for predictions.parquet and evaluation.json.
+        Folder for predictions.parquet and evaluation.json; with several sets a folder for each.
     """
     from synthgap.stages.evaluation import evaluate as score
+    from synthgap.stages.evaluation import evaluate_sets, open_scored, with_name
 
-    found = score(model, _open(images), spec or EvaluateSpec(), resources, out=out, progress=Progress())
+    if not sets:
+        raise InputError("no image set; expected synthgap evaluate MODEL SET")
+    spec = spec or EvaluateSpec()
+    named = [with_name(text) for text in sets]
+    opened = [open_scored(_place(place), name=name, split=spec.split) for name, place in named]
+    if len(opened) == 1:
+        found = score(model, opened[0], spec, resources, out=out, progress=Progress())
+    else:
+        found = evaluate_sets(model, opened, spec, resources, out=out, progress=Progress())
     emit(found, output, views.scored)
 
 
-def _with_share(text: str) -> tuple[str, float | None]:
-    """``SET@0.5`` as set and share; a path that exists is never cut."""
-    path, at, share = text.rpartition("@")
-    if not at or Path(text).expanduser().exists():
-        return text, None
-    try:
-        number = float(share)
-    except ValueError:
-        return text, None
-    if not 0 < number < float("inf"):
-        raise InputError(f"{text}: its share is {share}; expected a number above 0, such as {path}@0.5")
-    return path, number
-
-
-def _open(name: str) -> ImageSource:
-    from synthgap.store.sources import open_images
-
-    return open_images(located(Path(name)))
+def _place(text: str) -> str:
+    """A set's place as text: readers of timm keep their slashes."""
+    return text if text.startswith("timm:") else str(located(Path(text)))

@@ -274,6 +274,8 @@ class TrainRecipe(Spec):
     label_smoothing: float = Field(ge=0, lt=1)
     average: float = Field(ge=0, lt=1, description="Decay of the moving average of the weights; 0 for none.")
     augmentation: Augmentation
+    randaug_layers: int = Field(2, ge=1, description="Changes of each image, for randaug.")
+    randaug_magnitude: float = Field(15.0, ge=0, le=20, description="Strength of each change, for randaug.")
     precision: Literal["float32", "bfloat16"]
 
 
@@ -308,6 +310,63 @@ class EvaluateSpec(Spec):
     bins: int = Field(15, ge=1, description="Bins of the expected calibration error.")
     bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples for the 95 % intervals; 0 for none.")
     seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+
+
+class ProofSpec(Spec):
+    """How many networks stand behind a figure."""
+
+    seeds: int = Field(
+        3, ge=1, description="Networks per training set, each with its own weights, order and draw of images."
+    )
+    features: bool = Field(
+        False, description="Analyse the features of each network on the test sets too (S App. B.1)."
+    )
+    bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples of the test images; 0 for none.")
+
+
+class TransferSpec(Spec):
+    """How a linear classifier is tuned and fitted on a frozen network's features (S App. A).
+
+    S prints the solvers, the number of trials and the images' size; the ranges, the number of steps and the scaling of
+    the features are those of the code that its authors published for the same protocol (t-ReX, ImageNet-CoG).
+    """
+
+    solver: Literal["lbfgs", "sgd", "sklearn"] | None = Field(
+        None,
+        description="lbfgs, sgd, or sklearn (scikit-learn's L-BFGS, as reference); by default sgd for iNaturalist and ImageNet-CoG, else lbfgs.",
+    )
+    trials: int = Field(30, ge=1, description="Settings that Optuna tries on the validation images (S: at least 25).")
+    repeats: int = Field(3, ge=1, description="Times to tune and fit, each with its own validation images and trials.")
+    normalise: Literal["none", "l2", "standard"] | None = Field(
+        None, description="Scaling of the features; by default none for L-BFGS and l2 for SGD."
+    )
+    image_size: int | None = Field(
+        None, ge=16, description="Pixels of the square that the model sees; its own size by default (S: 224)."
+    )
+    validation_share: float = Field(
+        0.2, gt=0, lt=1, description="Share of each class kept apart for tuning, where neither set nor S Table 4 says."
+    )
+    test_share: float = Field(
+        0.3, gt=0, lt=1, description="Share of each class kept apart as test, of a set without one (EuroSAT's in S)."
+    )
+    strengths: tuple[float, float] = Field((1e-5, 1e6), description="Range of C, the inverse of the L2 penalty.")
+    max_steps: int = Field(2000, ge=1, description="Most steps of scikit-learn's L-BFGS.")
+    tolerance: float = Field(1e-6, gt=0, description="Relative change of the objective at which L-BFGS ends.")
+    learning_rates: tuple[float, float] = Field((0.1, 100.0), description="Range of SGD's highest learning rate.")
+    weight_decays: tuple[float, float] = Field((1e-12, 1e-4), description="Range of SGD's weight decay.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of SGD.")
+    epochs: int = Field(100, ge=1, description="Passes of SGD over the features; the rate falls along a cosine.")
+    batch_size: int = Field(1024, ge=1, description="Images of one step of SGD.")
+    bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples for the 95 % intervals; 0 for none.")
+    seed: int = Field(0, ge=0, description="Seed of splits, trials, order and bootstrap.")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for name in ("strengths", "learning_rates", "weight_decays"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high < float("inf"):
+                raise ValueError(f"{name} is {low:g} to {high:g}; expected two numbers above 0, the smaller first")
+        return self
 
 
 class LearningResources(BaseModel):

@@ -19,8 +19,9 @@ from synthgap.stages.alignment import matched_to
 from synthgap.stages.inputs import SetInput
 from synthgap.stages.measurement import check_comparable, measure, measurements_json
 from synthgap.stages.measurement.measuring import measure_own
+from synthgap.stages.plot import Panel, Series, draw_plot
 from synthgap.stages.strip import draw_strip, first_keys, read_pictures, rows_of
-from synthgap.stages.sweeping import Curve, Meeting, Panel, Series, Setting, diversity_rows, draw_plot, meet_natural
+from synthgap.stages.sweeping import Curve, Meeting, Setting, diversity_rows, meet_natural
 from synthgap.stages.sweeping import settings as sweep_settings
 from synthgap.store.atomic import write_bytes, write_json, write_text
 from synthgap.store.embeddings import EmbeddingSet

@@ -99,6 +99,15 @@ def train(
     return result
 
 
+def step_count(spec: TrainSpec, images: int) -> int:
+    """Steps of a training on so many images: those that the spec names, or those of the recipe's epochs.
+
+    Raises InputError for an unknown recipe.
+    """
+    recipe = resolve(spec)
+    return spec.iterations or max(1, round(recipe.epochs * images / recipe.batch_size))
+
+
 def _manifest(
     shares: Sequence[ImageShare],
     spec: TrainSpec,
@@ -125,7 +134,7 @@ def _manifest(
 
 
 def _plan(spec: TrainSpec, recipe: TrainRecipe, learned: Examples, preprocessing: Any) -> Plan:
-    steps = spec.iterations or max(1, round(recipe.epochs * len(learned) / recipe.batch_size))
+    steps = step_count(spec, len(learned))
     model_args = sized_arguments(recipe.model, recipe.model_args, recipe.image_size)
     recipe = recipe.model_copy(update={"model_args": model_args})
     config = timm_config(recipe.model, learned.classes, recipe.model_args, recipe.image_size, recipe.crop_share)

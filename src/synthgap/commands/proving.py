@@ -1,0 +1,128 @@
+"""Many networks: the train x evaluation matrix and the scaling study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from synthgap import views
+from synthgap.commands.options import Flat, Output, open_set, with_share
+from synthgap.commands.training import Learning
+from synthgap.console import Progress, emit, hint
+from synthgap.core.errors import InputError
+from synthgap.core.specs import LearningResources, ProofSpec, TrainSpec
+
+if TYPE_CHECKING:
+    from synthgap.pipeline.proving import ProofOptions, TrainingSet
+    from synthgap.store.rows import ImageSource
+
+Training = Annotated[TrainSpec | None, Flat]
+Proof = Annotated[ProofSpec | None, Flat]
+Tests = Annotated[list[str] | None, Parameter(consume_multiple=True)]
+
+
+def matrix(
+    *sets: str,
+    out: Path,
+    tests: Tests = None,
+    spec: Training = None,
+    proof: Proof = None,
+    resources: Learning = None,
+    output: Output = "human",
+) -> None:
+    """Train networks on every set and score each on every set, several seeds each.
+
+    Parameters
+    ----------
+    sets: str
+        Sets to learn from: PATH, 'lab:NAME' or NAME=PATH; a mixture as A@0.5+B@0.5. The first is held against.
+    out: Path
+        Folder for models/, scores/, matrix.json and matrix.parquet; the same command continues.
+    tests: list[str]
+        Sets to score on, as PATH or NAME=PATH; by default those to learn from that have an eval split.
+    """
+    from synthgap.pipeline.proving import matrix as run
+
+    learned, scored = _sets(sets, tests)
+    emit(run(learned, scored, out, _options(spec, proof, resources)), output, views.matrix)
+
+
+def scaling(
+    *sets: str,
+    out: Path,
+    sizes: list[int] | None = None,
+    tests: Tests = None,
+    spec: Training = None,
+    proof: Proof = None,
+    resources: Learning = None,
+    output: Output = "human",
+) -> None:
+    """Train networks on more and more images of every set, with equal steps, and plot what they score.
+
+    Parameters
+    ----------
+    sets: str
+        Sets to learn from: PATH, 'lab:NAME' or NAME=PATH; a mixture as A@0.5+B@0.5.
+    out: Path
+        Folder for models/, scores/, scaling.json, scaling.parquet and scaling.svg; the same command continues.
+    sizes: list[int]
+        Images in all, such as 400,4000,40000; by default 1, 3, 10, 30 and 100 % of the first set's.
+    tests: list[str]
+        Sets to score on, as PATH or NAME=PATH; by default those to learn from that have an eval split.
+    """
+    from synthgap.pipeline.proving import scaling as run
+
+    learned, scored = _sets(sets, tests)
+    emit(run(learned, scored, out, sizes or (), _options(spec, proof, resources)), output, views.scaling)
+
+
+def _options(spec: TrainSpec | None, proof: ProofSpec | None, resources: LearningResources | None) -> ProofOptions:
+    from synthgap.pipeline.proving import ProofOptions
+
+    return ProofOptions(
+        spec or TrainSpec(),
+        proof or ProofSpec(),
+        resources or LearningResources(),
+        Progress(),
+        lambda text: hint(f"note: {text}"),
+    )
+
+
+def _sets(sets: tuple[str, ...], tests: list[str] | None) -> tuple[list[TrainingSet], dict[str, ImageSource]]:
+    """What to learn from and what to score on."""
+    from synthgap.store.keys import eval_split
+
+    if not sets:
+        raise InputError("no image set; expected synthgap matrix SET [SET...] --out FOLDER")
+    learned = [_training_set(text) for text in sets]
+    if tests:
+        scored = {name or source.name: source for name, source in (_named(text) for text in tests)}
+    else:
+        sources = {share.source.path: share.source for one in learned for share in one.shares}
+        scored = {one.name: one for one in sources.values() if eval_split(one.splits) is not None}
+    if not scored:
+        raise InputError("no set has an eval, validation or test split; name sets to score on by --tests SET [SET...]")
+    return learned, scored
+
+
+def _named(text: str) -> tuple[str, ImageSource]:
+    """``NAME=PATH``, or a path; one that exists is never cut."""
+    name, sign, path = text.partition("=")
+    if not sign or Path(text).expanduser().exists():
+        return "", open_set(text)
+    return name, open_set(path)
+
+
+def _training_set(text: str) -> TrainingSet:
+    from synthgap.pipeline.proving import TrainingSet
+    from synthgap.stages.training import ImageShare
+
+    name, sign, rest = text.partition("=")
+    if not sign or Path(text).expanduser().exists():
+        name, rest = "", text
+    parts = [rest] if Path(rest).expanduser().exists() else rest.split("+")
+    shares = tuple(ImageShare(open_set(path), share) for path, share in map(with_share, parts))
+    own = "+".join(one.source.name + (f"@{one.share:g}" if one.share is not None else "") for one in shares)
+    return TrainingSet(name or own, shares)

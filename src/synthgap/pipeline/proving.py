@@ -1,0 +1,269 @@
+"""Networks trained on several sets and scored on several sets: the train x evaluation matrix and the scaling study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from synthgap.core.errors import InputError
+from synthgap.core.fingerprint import file_fingerprint, fingerprint
+from synthgap.core.specs import EvaluateSpec, LearningResources, ProofSpec, TrainSpec
+from synthgap.models.classifiers import WEIGHTS
+from synthgap.stages.evaluation import evaluate
+from synthgap.stages.plot import Panel, Series, draw_plot
+from synthgap.stages.proof import STANDINGS, Standing, standing, standing_rows
+from synthgap.stages.training import ImageShare, step_count, train
+from synthgap.store.atomic import read_json, write_json, write_text
+from synthgap.store.keys import eval_split, safe_key, train_split
+from synthgap.store.rows import ImageSource
+from synthgap.store.tables import write_table
+
+Progress = Callable[[int, int, str], None]
+SCALES = (0.01, 0.03, 0.1, 0.3, 1.0)
+"""Shares of the first set's images where no sizes are given (S Fig. 4 begins at a hundredth)."""
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What one row of networks learns from: a set, or a mixture of several."""
+
+    name: str
+    shares: tuple[ImageShare, ...]
+
+    @property
+    def size(self) -> int:
+        """Images to learn from: those of the train splits."""
+        return sum(_learnable(one.source) for one in self.shares)
+
+
+@dataclass(frozen=True)
+class ProofOptions:
+    """How the networks are trained and scored; the defaults are the specs' own."""
+
+    train: TrainSpec = field(default_factory=TrainSpec)
+    proof: ProofSpec = field(default_factory=ProofSpec)
+    resources: LearningResources = field(default_factory=LearningResources)
+    progress: Progress | None = None
+    note: Callable[[str], None] | None = None
+
+
+def matrix(
+    sets: Sequence[TrainingSet], tests: Mapping[str, ImageSource], out: Path, options: ProofOptions | None = None
+) -> dict[str, Any]:
+    """Train networks on every set and score each on every test set (M Tables 1 and 2).
+
+    All networks take the same number of steps, that of the recipe's epochs over the first set where the spec names
+    none, and their last weights are scored. ``out/models/SET-SEED`` are folders of `train`, so a network can be trained
+    elsewhere by that command and put there; ``out/scores`` holds each network's predictions.
+
+    Args:
+        sets: what to learn from; the first is what the others are held against.
+        tests: images to score on, by name; of sets with an eval split that split, of others all images.
+        out: folder; the same call goes on with what is there.
+        options: recipe, seeds, resources.
+
+    Returns:
+        ``matrix``: training set, then test set, then measure, each with ``overall`` and ``per_class``, a number over the
+        seeds (`over_seeds`); ``steps``, ``images`` of each set, ``seeds``, ``notes``. Also written, as ``matrix.json`` and
+        ``matrix.parquet``.
+
+    Raises:
+        InputError: a set has too few images, or a test set no class in common with what was learned.
+        FingerprintError: ``out`` holds networks of another recipe.
+        Interrupted: SIGINT or SIGTERM came.
+    """
+    proof = _Proof(sets, tests, out, options or ProofOptions())
+    rows = [(one, proof.options.train.images) for one in sets]
+    standings: list[Standing] = []
+    for standings in proof.standings(rows):
+        proof.write("matrix", standings, _nested(standings, lambda one: one.trained_on))
+    return proof.write("matrix", standings, _nested(standings, lambda one: one.trained_on))
+
+
+def scaling(
+    sets: Sequence[TrainingSet],
+    tests: Mapping[str, ImageSource],
+    out: Path,
+    sizes: Sequence[int] = (),
+    options: ProofOptions | None = None,
+) -> dict[str, Any]:
+    """Train networks on more and more images of every set, and score each on every test set (S Fig. 4).
+
+    All networks take the same number of steps whatever the size, as S gives ten times the images a tenth of the epochs;
+    smaller sizes are parts of larger ones. A size that a set does not have is left out. Networks are those of `matrix`
+    with as many images in the same folder.
+
+    Args:
+        sets: what to learn from.
+        tests: images to score on, by name.
+        out: folder; the same call goes on with what is there.
+        sizes: images in all; by default 1, 3, 10, 30 and 100 % of the first set's.
+        options: recipe, seeds, resources.
+
+    Returns:
+        ``scaling``: training set, then size, then test set as in `matrix`; and what `matrix` says of the run. Also
+        written, as ``scaling.json``, ``scaling.parquet`` and the plot ``scaling.svg``.
+
+    Raises:
+        InputError: as `matrix`; no size that any set has.
+    """
+    proof = _Proof(sets, tests, out, options or ProofOptions())
+    wanted = sorted({*sizes} or {round(share * sets[0].size) for share in SCALES})
+    rows = [(one, size) for size in wanted for one in sets if size <= one.size]
+    if not rows:
+        raise InputError(
+            f"no set has {wanted[0]} images to learn from; the largest has {max(one.size for one in sets)}"
+        )
+    proof.notes += [
+        f"{one.name}: has {one.size} images to learn from, so no network of {size}"
+        for one in sets
+        for size in wanted
+        if size > one.size
+    ]
+    standings: list[Standing] = []
+    for standings in proof.standings(rows):
+        proof.write("scaling", standings, _by_size(standings))
+        write_text(out / "scaling.svg", draw_plot(_panels(standings, list(tests))))
+    return proof.write("scaling", standings, _by_size(standings)) | {"plot": str(out / "scaling.svg")}
+
+
+class _Proof:
+    """The networks of one folder."""
+
+    def __init__(
+        self, sets: Sequence[TrainingSet], tests: Mapping[str, ImageSource], out: Path, options: ProofOptions
+    ) -> None:
+        self.sets, self.tests, self.out, self.options = sets, tests, out.expanduser(), options
+        self.notes: list[str] = []
+        _check(sets, tests)
+        first = options.train.images or sets[0].size
+        self.spec = options.train.model_copy(
+            update={"iterations": step_count(options.train, first), "validation_share": 0.0}
+        )
+
+    def standings(self, rows: Sequence[tuple[TrainingSet, int | None]]) -> Iterator[list[Standing]]:
+        """What is known after each seed: a table of fewer networks first, so that a long run can be read early."""
+        scores: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+        for seed in range(self.spec.seed, self.spec.seed + self.options.proof.seeds):
+            for one, images in rows:
+                model, learned = self._network(one, images, seed)
+                for test, source in self.tests.items():
+                    scores.setdefault((one.name, learned, test), []).append(self._score(model, test, source))
+            yield [
+                standing(name, images, test, found)
+                for (name, images, test), found in sorted(scores.items(), key=lambda item: self._place(*item[0]))
+            ]
+
+    def write(self, name: str, standings: Sequence[Standing], found: dict[str, Any]) -> dict[str, Any]:
+        """Keep a table as it stands, and return it with what is said of the run."""
+        document = {
+            name: found,
+            "recipe": self.spec.recipe,
+            "steps": self.spec.iterations,
+            "images": {one.trained_on: one.images for one in standings},
+            "seeds": len(standings[0].figures["top_1"]["overall"]["seeds"]),
+            "notes": self.notes,
+            "out": str(self.out),
+        }
+        write_table(self.out / f"{name}.parquet", standing_rows(standings), STANDINGS)
+        write_json(self.out / f"{name}.json", document)
+        return document
+
+    def _place(self, name: str, images: int, test: str) -> tuple[int, int, int]:
+        return [one.name for one in self.sets].index(name), images, list(self.tests).index(test)
+
+    def _network(self, one: TrainingSet, images: int | None, seed: int) -> tuple[Path, int]:
+        size = "" if images is None else f"-{images}"
+        folder = self.out / "models" / f"{safe_key(one.name)}{size}-{seed}"
+        spec = self.spec.model_copy(update={"images": images, "seed": seed})
+        found = train(
+            one.shares, spec, folder, self.options.resources, progress=self._told(f"{one.name}{size}, seed {seed}")
+        )
+        self._note(found["skipped_reasons"], one.name)
+        return folder, found["images"]
+
+    def _score(self, model: Path, test: str, source: ImageSource) -> dict[str, Any]:
+        """What a network scores, from the folder of its scores where it was asked before."""
+        spec = EvaluateSpec(bootstrap=self.options.proof.bootstrap)
+        folder = self.out / "scores" / model.name / safe_key(test)
+        asked = fingerprint("scores", file_fingerprint(model / WEIGHTS), source.fingerprint, spec)
+        known = folder / "asked.json"
+        if not known.is_file() or read_json(known) != asked:
+            found = evaluate(
+                model, source, spec, self.options.resources, out=folder, progress=self._told(f"{model.name} on {test}")
+            )
+            write_json(known, asked)
+        else:
+            found = read_json(folder / "evaluation.json")
+        self.notes += [said for text in found["notes"] if (said := f"{test}: {text}") not in self.notes]
+        return found
+
+    def _told(self, what: str) -> Progress | None:
+        tell = self.options.progress
+        return None if tell is None else lambda done, total, _: tell(done, total, what)
+
+    def _note(self, reasons: Mapping[str, int], name: str) -> None:
+        said = [f"{name}: {count} images skipped: {reason}" for reason, count in reasons.items()]
+        self.notes += [text for text in said if text not in self.notes]
+
+
+def _check(sets: Sequence[TrainingSet], tests: Mapping[str, ImageSource]) -> None:
+    names = [one.name for one in sets]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two sets to learn from go by the name {twice!r}; give them names, as one=PATH other=PATH")
+    learned = {share.source.path.resolve() for one in sets for share in one.shares}
+    for name, source in tests.items():
+        if eval_split(source.splits) is None and source.path.resolve() in learned:
+            raise InputError(
+                f"{name}: has no eval, validation or test split and is learned from; name sets to score on by --tests"
+            )
+
+
+def _learnable(source: ImageSource) -> int:
+    split = train_split(source.splits)
+    splits = source.splits if split is None else (split,)
+    return sum(sum(source.counts[one].values()) for one in splits)
+
+
+def _nested(standings: Sequence[Standing], row: Callable[[Standing], str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in standings:
+        blocks = {
+            metric: {
+                "overall": classes["overall"],
+                "per_class": {key: figure for key, figure in classes.items() if key != "overall"},
+            }
+            for metric, classes in one.figures.items()
+        }
+        found.setdefault(row(one), {})[one.tested_on] = blocks
+    return found
+
+
+def _by_size(standings: Sequence[Standing]) -> dict[str, Any]:
+    names = dict.fromkeys(one.trained_on for one in standings)
+    return {
+        name: _nested([one for one in standings if one.trained_on == name], lambda one: str(one.images))
+        for name in names
+    }
+
+
+def _panels(standings: Sequence[Standing], tests: Sequence[str]) -> list[Panel]:
+    """One field per test set, a line per training set."""
+    panels = []
+    for test in tests:
+        lines = []
+        for name in dict.fromkeys(one.trained_on for one in standings):
+            points = [one for one in standings if (one.trained_on, one.tested_on) == (name, test)]
+            figures = [one.figures["top_1"]["overall"] for one in points]
+            ends = [(_number(one, "value"), _number(one, "ci_low"), _number(one, "ci_high")) for one in figures]
+            lines.append(Series(name, [one.images for one in points], ends))
+        panels.append(Panel(f"Top-1 on {test}", lines, axis="images learned from"))
+    return panels
+
+
+def _number(figure: Mapping[str, Any], name: str) -> float:
+    return NAN if figure[name] is None else float(figure[name])
