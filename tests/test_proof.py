@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import timm
+import torch
+from PIL import Image
 from scipy.stats import ttest_1samp
 
 sys.path.insert(0, str(Path(__file__).parent / "stages"))  # pytest's importlib mode leaves sibling modules out
 from training_samples import COLOURS, image_folder
 
 from synthgap import cli
+from synthgap.models.classifiers import load_classifier
 from synthgap.stages.plot import Panel, Series, draw_plot
 from synthgap.stages.proof import over_seeds, standing, standing_rows
 
@@ -158,6 +162,28 @@ def test_scaling_takes_equal_steps(folder: Path, capsys: pytest.CaptureFixture[s
     ET.fromstring((folder / "s" / "scaling.svg").read_text())
     code, out, _ = run(capsys, line)
     assert code == 0 and "scaling.svg" in out and "learned from" in out
+
+
+def test_features_are_those_of_the_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = f"matrix natural --out m --seeds 2 --features {SMALL}"
+    code, out, err = run(capsys, f"{line} --format json")
+    assert code == 0, err
+    block = json.loads(out)["matrix"]["natural"]["natural"]
+    sparse = []
+    for seed in range(2):
+        model = timm.create_model(f"local-dir:{folder}/m/models/natural-{seed}", pretrained=True, num_classes=0).eval()
+        classifier = load_classifier(str(folder / "m" / "models" / f"natural-{seed}"), torch.device("cpu"))
+        images = [np.asarray(Image.open(path)) for path in sorted((folder / "natural" / "test").glob("*/*.png"))]
+        pixels = torch.stack([torch.from_numpy(image.copy()).permute(2, 0, 1) for image in images])
+        with torch.inference_mode():
+            features = model(classifier.preprocessing.normalise(pixels, torch.float32)).numpy()
+        sparse.append(np.mean(np.abs(features / np.linalg.norm(features, axis=1, keepdims=True)) < 1e-5))
+    assert block["sparsity"]["overall"]["seeds"] == pytest.approx(sparse, abs=1e-9)
+    assert block["sparsity"]["overall"]["n"] == 18  # the test split alone
+    for name in ("intra_class_distance", "redundancy", "coding_length"):
+        assert block[name]["overall"]["value"] > 0
+    code, out, _ = run(capsys, line)
+    assert code == 0 and "features on natural" in out and "coding length" in out
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,20 @@ from typing import Any
 
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import file_fingerprint, fingerprint
-from synthgap.core.specs import EvaluateSpec, LearningResources, ProofSpec, TrainSpec
-from synthgap.models.classifiers import WEIGHTS
+from synthgap.core.specs import EvaluateSpec, LearningResources, MeasureSpec, ProofSpec, TrainSpec
+from synthgap.models.classifiers import WEIGHTS, load_classifier
+from synthgap.models.devices import pick_device
+from synthgap.stages.alignment import without_direction
 from synthgap.stages.evaluation import evaluate
+from synthgap.stages.measurement import measurements_json
+from synthgap.stages.measurement.extras import measure_alone
+from synthgap.stages.measurement.pair import Pair
 from synthgap.stages.plot import Panel, Series, draw_plot
 from synthgap.stages.proof import STANDINGS, Standing, standing, standing_rows
 from synthgap.stages.training import ImageShare, step_count, train
+from synthgap.stages.transfer.features import extract, feature_preprocessing
 from synthgap.store.atomic import read_json, write_json, write_text
+from synthgap.store.embeddings import load_embeddings
 from synthgap.store.keys import eval_split, safe_key, train_split
 from synthgap.store.rows import ImageSource
 from synthgap.store.tables import write_table
@@ -198,8 +205,27 @@ class _Proof:
             write_json(known, asked)
         else:
             found = read_json(folder / "evaluation.json")
+        if self.options.proof.features:
+            found = found | self._features(model, test, source)
         self.notes += [said for text in found["notes"] if (said := f"{test}: {text}") not in self.notes]
         return found
+
+    def _features(self, model: Path, test: str, source: ImageSource) -> dict[str, Any]:
+        """Sparsity, spread, redundancy and coding length of a network's features on a test set."""
+        split = eval_split(source.splits)
+        classifier = load_classifier(str(model), pick_device(self.options.resources.device))
+        folder = self.out / "features" / model.name / safe_key(test)
+        extract(
+            classifier,
+            source if split is None else source.only(split),
+            feature_preprocessing(classifier, None),
+            folder,
+            workers=self.options.resources.workers,
+            progress=self._told(f"features of {model.name} on {test}"),
+        )
+        features = without_direction(load_embeddings(folder))
+        spec = MeasureSpec(extra=("features",), bootstrap=self.options.proof.bootstrap)
+        return measurements_json(measure_alone(Pair(features, features, spec)), features.classes, features.name)
 
     def _told(self, what: str) -> Progress | None:
         tell = self.options.progress

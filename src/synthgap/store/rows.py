@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthgap.core.errors import InputError
+from synthgap.core.fingerprint import fingerprint
 from synthgap.store.keys import shard_name
 
 
@@ -129,6 +130,22 @@ class ImageSource:
             raise InputError(f"{self.path}: has no split {split!r}; it has {', '.join(map(repr, self.splits))}")
         total = len(self._labels[split])
         yield from self._contents.rows(split, min(start, total), total if stop is None else min(stop, total))
+
+    def only(self, split: str) -> ImageSource:
+        """The images of one split as a source of their own.
+
+        Raises:
+            InputError: there is no such split.
+        """
+        if split not in self._labels:
+            raise InputError(f"{self.path}: has no split {split!r}; it has {', '.join(map(repr, self.splits))}")
+        contents = replace(
+            self._contents,
+            labels={split: self._labels[split]},
+            fingerprint=fingerprint("split", split, self.fingerprint),
+            identity=fingerprint("split", split, self.identity),
+        )
+        return ImageSource(self.path, self.kind, contents)
 
     def shards(self, size: int = 1000) -> list[ShardRange]:
         """Cut the source into shards of at most ``size`` rows, in its order.

@@ -7,6 +7,9 @@ from typing import Any
 
 from synthgap.console import figure, interval, table
 
+FEATURES = ("sparsity", "intra_class_distance", "redundancy", "coding_length")
+"""S Fig. 5."""
+
 
 def matrix(found: dict[str, Any]) -> str:
     """Training sets down, test sets across; then the first test set class by class."""
@@ -19,6 +22,11 @@ def matrix(found: dict[str, Any]) -> str:
         for key in next(iter(rows.values()))[tests[0]]["top_1"]["per_class"]
     ]
     blocks.append(table(classes[:20], (f"class of {tests[0]}", *rows)))
+    if all(FEATURES[0] in row[tests[0]] for row in rows.values()):
+        analysed = [
+            (name, *(figure(row[tests[0]][key]["overall"]["value"]) for key in FEATURES)) for name, row in rows.items()
+        ]
+        blocks.append(table(analysed, (f"features on {tests[0]}", *(key.replace("_", " ") for key in FEATURES))))
     return "\n\n".join([*blocks, *_told(found, "matrix")])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from scipy.stats import t as student
 
 
-def over_seeds(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def over_seeds(found: Sequence[dict[str, Any]], most: float = math.inf) -> dict[str, Any]:
     """Mean over seeds, with a 95 % interval for other seeds and other test images.
 
     Two chances are added as variances are: that of training (Student's t over the seeds) and that of the test images (the
@@ -17,7 +17,8 @@ def over_seeds(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     alone has only the second.
 
     Args:
-        found: ``value``, ``ci_low``, ``ci_high`` and ``n`` of each seed, in order.
+        found: ``value``, ``ci_low``, ``ci_high`` and ``n`` of each seed, in order; not below 0.
+        most: what the figure cannot exceed, such as 1 for a share.
 
     Returns:
         ``value``, ``ci_low``, ``ci_high``, ``n`` (test images) and ``seeds`` (the single values); ends of None where a
@@ -36,7 +37,7 @@ def over_seeds(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     chance = _half_width(values)
     below = math.hypot(chance, math.fsum(one["value"] - one["ci_low"] for one in found) / len(found))
     above = math.hypot(chance, math.fsum(one["ci_high"] - one["value"] for one in found) / len(found))
-    return {"value": mean, "ci_low": max(0.0, mean - below), "ci_high": min(1.0, mean + above)} | base
+    return {"value": mean, "ci_low": max(0.0, mean - below), "ci_high": min(most, mean + above)} | base
 
 
 def _half_width(values: Sequence[float]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ STANDINGS = pa.schema(
 )
 """A row per figure, training set and its size, test set and class (``overall`` for all): images learned from, value,
 95 % interval, test images, networks."""
+
+
+SHARES = ("top_1", "top_5", "expected_calibration_error", "sparsity", "redundancy")
+"""Figures that cannot exceed 1."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,9 @@ def standing(trained_on: str, images: int, tested_on: str, scores: Sequence[dict
     """
     figures: dict[str, dict[str, dict[str, Any]]] = {}
     for metric in (name for name, block in scores[0].items() if isinstance(block, dict) and OVERALL in block):
-        blocks = [one[metric] for one in scores]
-        figures[metric] = {OVERALL: over_seeds([block[OVERALL] for block in blocks])}
-        for name in blocks[0].get("per_class", {}):
-            figures[metric][name] = over_seeds([block["per_class"][name] for block in blocks])
+        blocks = [{OVERALL: one[metric][OVERALL], **one[metric].get("per_class", {})} for one in scores]
+        most = 1.0 if metric in SHARES else math.inf
+        figures[metric] = {name: over_seeds([block[name] for block in blocks], most) for name in blocks[0]}
     return Standing(trained_on, images, tested_on, figures)
 
 
