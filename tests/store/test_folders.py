@@ -265,3 +265,16 @@ def test_a_folder_of_images_is_no_embeddings(tmp_path: Path) -> None:
     assert not is_embeddings(tmp_path)
     assert is_embeddings(tmp_path / "x.npz")
     assert "holds embeddings, not images" in refused(tmp_path / "x.npz")
+
+
+def test_one_split_as_a_source_of_its_own(tmp_path: Path) -> None:
+    files = {f"{split}/{name}/1.png": png(1) for split in ("train", "eval") for name in "ab"}
+    whole = open_images(make_folder(tmp_path, files))
+    part = whole.only("eval")
+    assert part.splits == ("eval",) and len(part) == 2 and part.classes == whole.classes
+    assert [row.image_key for row in part.rows()] == [row.image_key for row in whole.rows("eval")]
+    assert {shard.split for shard in part.shards()} == {"eval"}
+    fingerprints = {whole.fingerprint, part.fingerprint, whole.only("train").fingerprint}
+    assert len(fingerprints) == 3 and part.fingerprint == open_images(tmp_path).only("eval").fingerprint
+    with pytest.raises(InputError, match="has no split 'test'; it has 'train', 'eval'"):
+        whole.only("test")
