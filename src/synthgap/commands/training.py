@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from synthgap import views
 from synthgap.commands.options import Flat, Output, located, open_set, with_share
 from synthgap.console import Progress, emit, hint
 from synthgap.core.errors import InputError
 from synthgap.core.specs import EvaluateSpec, LearningResources, TrainSpec
-
-if TYPE_CHECKING:
-    pass
 
 Learning = Annotated[LearningResources | None, Flat]
 

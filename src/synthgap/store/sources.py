@@ -12,6 +12,7 @@ from pathlib import Path
 from synthgap.core.errors import InputError
 from synthgap.store.embeddings import embedding_kind
 from synthgap.store.folders import open_folder
+from synthgap.store.imagenet_layouts import is_flat_validation, open_flat_validation
 from synthgap.store.images import BrokenImage
 from synthgap.store.keys import eval_split, train_split
 from synthgap.store.manifest import kind_of
@@ -35,8 +36,9 @@ def open_images(path: Path | str) -> ImageSource:
     """Open labelled images for reading.
 
     Args:
-        path: an image folder (one folder per class, optionally inside split folders), a set folder of ours, a Parquet
-            file or a folder of Parquet files with Hugging Face features.
+        path: an image folder (one folder per class, optionally inside split folders; or ImageNet's flat validation
+            folder with its labels), a set folder of ours, a Parquet file or a folder of Parquet files with Hugging
+            Face features.
 
     Raises:
         InputError: nothing is there, it holds no images, or it is something else; one line with what was expected.
@@ -52,7 +54,7 @@ def open_images(path: Path | str) -> ImageSource:
         return open_parquet(path, files)
     if not path.is_dir():
         raise InputError(f"{path}: is a {path.suffix or 'plain'} file; expected a folder of images or a Parquet file")
-    return open_folder(path)
+    return open_flat_validation(path) if is_flat_validation(path) else open_folder(path)
 
 
 def is_embeddings(path: Path | str) -> bool:

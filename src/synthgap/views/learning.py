@@ -40,15 +40,39 @@ def trained(found: dict[str, Any]) -> str:
 
 
 def scored(found: dict[str, Any]) -> str:
-    """The figures of a classifier on a set, and its classes from the worst."""
+    """The figures of a classifier on a set, and its classes from the worst; or its figures on several sets."""
+    if "sets" in found:
+        return _scored_sets(found)
     rows = [
         (name, figure(block["overall"]["value"]), interval(block["overall"]), block["overall"]["n"])
         for name, block in found.items()
         if isinstance(block, dict) and "overall" in block
     ]
-    blocks = [table(rows, ("measure", "value", "95 % interval", "n"))]
+    name = " ".join(filter(None, (found.get("benchmark"), found.get("variant"))))
+    blocks = [f"{found['model']} on {name or found['set']}", table(rows, ("measure", "value", "95 % interval", "n"))]
     classes = sorted(found["top_1"]["per_class"].items(), key=lambda item: item[1]["value"] or 0.0)
     lines = [(name, figure(one["value"]), interval(one), one["n"]) for name, one in classes[:20]]
     blocks.append(table(lines, ("class", "top-1", "95 % interval", "n")))
     blocks += [f"note: {text}" for text in found["notes"]]
     return "\n\n".join(blocks)
+
+
+def _scored_sets(found: dict[str, Any]) -> str:
+    """A row per set, as in S Table 2, and their mean."""
+    rows = []
+    for one in found["sets"]:
+        cells = [_share(one.get(name, {}).get("overall")) for name in ("top_1", "top_5")]
+        error = figure(one["expected_calibration_error"]["overall"]["value"])
+        rows.append((one["label"], *cells, error, one["classes"]["scored"], one["top_1"]["overall"]["n"]))
+    mean = found["mean"]
+    rows.append((f"mean of {mean['top_1']['n']} sets", *(_share(mean.get(n)) for n in ("top_1", "top_5")), "", "", ""))
+    blocks = [table(rows, (found["model"], "top-1 %", "top-5 %", "calibration error", "classes", "n"))]
+    blocks += [f"note: {one['label']}: {text}" for one in found["sets"] for text in one["notes"]]
+    return "\n".join(blocks)
+
+
+def _share(found: dict[str, Any] | None) -> str:
+    if found is None or found["value"] is None:
+        return "–"
+    ends = "" if found["ci_low"] is None else f" ({100 * found['ci_low']:.1f} to {100 * found['ci_high']:.1f})"
+    return f"{100 * found['value']:.1f}{ends}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from synthgap.core.errors import InputError
 from synthgap.core.specs import EvaluateSpec, LearningResources
 from synthgap.models.classifiers import Classifier, load_classifier
 from synthgap.models.devices import pick_device
+from synthgap.stages.evaluation.matching import Matched, match
+from synthgap.stages.evaluation.opening import ScoredSet, scored_set
 from synthgap.stages.evaluation.predicting import Predictions, Progress, predict
-from synthgap.stages.evaluation.scores import figures
+from synthgap.stages.evaluation.scores import Hits, figures, hits, mean_over_sets
 from synthgap.store.atomic import write_json
-from synthgap.store.keys import eval_split
-from synthgap.store.match import align_classes
+from synthgap.store.keys import eval_split, safe_key
 from synthgap.store.rows import ImageSource
 from synthgap.store.tables import write_table
 
@@ -32,7 +33,7 @@ PREDICTIONS = pa.schema(
 
 def evaluate(
     model: str | Path,
-    images: ImageSource,
+    images: ImageSource | ScoredSet,
     spec: EvaluateSpec,
     resources: LearningResources | None = None,
     *,
@@ -41,12 +42,14 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a classifier on an image set.
 
-    Classes are matched by key or name. Where one side has more, the logits are restricted to the common classes and
-    images of other classes are left out, as S Table 2 scores models of 100 classes; ``notes`` say so.
+    Classes are matched by WordNet id where they are ImageNet's, else by key or name. Where one side has more, the
+    logits are restricted to the common classes and images of other classes are left out, as S Table 2 scores models of
+    100 classes; ``notes`` say so.
 
     Returns:
         ``top_1``, ``top_5`` (from six common classes on) and ``expected_calibration_error``, each with ``overall`` and
-        the first two with ``per_class``; the model's and set's names, the numbers of classes and skipped images, notes.
+        the first two with ``per_class``; the model's and set's names, which of ImageNet's test sets it is
+        (``benchmark`` and ``variant``, or None), the numbers of classes and skipped images, notes.
 
     Raises:
         InputError: no such model, no class in common, no such split, or no image that can be decoded.
@@ -54,47 +57,109 @@ def evaluate(
     """
     resources = resources or LearningResources()
     classifier = load_classifier(str(model), pick_device(resources.device))
+    chosen = images if isinstance(images, ScoredSet) else scored_set(images)
+    result, _ = _score(classifier, chosen, spec, resources, out=out, progress=progress)
+    return result
+
+
+def evaluate_sets(
+    model: str | Path,
+    sets: Sequence[ScoredSet],
+    spec: EvaluateSpec,
+    resources: LearningResources | None = None,
+    *,
+    out: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score a classifier on several image sets, as a row of S Table 2.
+
+    Returns:
+        ``sets``, what `evaluate` finds for each with its ``label``; and ``mean`` with top-1 and top-5 over the sets, in
+        which each test set counts once, the variants of ImageNet-v2 together. ``out`` gets a folder for each set.
+
+    Raises:
+        InputError: as `evaluate`, or two sets of one label.
+        Interrupted: SIGINT or SIGTERM came.
+    """
+    resources = resources or LearningResources()
+    twice = [label for label, times in Counter(one.label for one in sets).items() if times > 1]
+    if twice:
+        raise InputError(
+            f"two sets are called {twice[0]!r}; name which of ImageNet's test sets each is, or leave one out"
+        )
+    classifier = load_classifier(str(model), pick_device(resources.device))
+    results, right = [], []
+    for one in sets:
+        place = None if out is None else out / safe_key(one.label)
+        result, hits = _score(classifier, one, spec, resources, out=place, progress=progress)
+        results.append({"label": one.label, **result})
+        right.append(hits)
+    groups = [one.benchmark.name if one.benchmark else one.label for one in sets]
+    means = mean_over_sets(right, groups, resamples=spec.bootstrap, seed=spec.seed)
+    found = {"model": classifier.name, "sets": results, "mean": means}
+    if out is not None:
+        write_json(out / "evaluation.json", found)
+    return found
+
+
+def _score(
+    classifier: Classifier,
+    chosen: ScoredSet,
+    spec: EvaluateSpec,
+    resources: LearningResources,
+    *,
+    out: Path | None,
+    progress: Progress | None,
+) -> tuple[dict[str, Any], Hits]:
+    """The result of one set, and whether each image was right."""
+    images = chosen.images
     split = spec.split or eval_split(images.splits)
     if split is not None and split not in images.splits:
         raise InputError(f"{images.path}: has no split {split!r}; it has {', '.join(map(repr, images.splits))}")
     splits = images.splits if split is None else (split,)
     present = {key: name for key, name in images.classes.items() if any(images.counts[one][key] for one in splits)}
-    pairs, lacking, surplus = align_classes(present, classifier.classes)
-    if len(pairs) < 2:
+    matched = match(present, classifier.classes, chosen.wnids)
+    if len(matched.pairs) < 2:
         raise InputError(
-            f"{images.path}: has {len(pairs)} classes in common with {classifier.name}, two are needed; it has "
-            f"{_some(present)}, the model {_some(classifier.classes)}"
+            f"{images.path}: has {len(matched.pairs)} classes in common with {classifier.name}, two are needed; it has "
+            f"{_some(present)}, the model {_some(classifier.classes)}{matched.advice}"
         )
-    position = {key: number for number, key in enumerate(classifier.classes)}
     found = predict(
         classifier,
         images.rows(split),
-        {own: number for number, (own, _, _) in enumerate(pairs)},
-        torch.tensor([position[other] for _, other, _ in pairs]),
+        {own: number for number, (own, _, _) in enumerate(matched.pairs)},
+        torch.tensor([output for _, output, _ in matched.pairs]),
         workers=resources.workers,
-        total=sum(images.counts[one][own] for one in splits for own, _, _ in pairs),
+        total=sum(images.counts[one][own] for one in splits for own, _, _ in matched.pairs),
         progress=progress,
     )
-    left_out = sum(images.counts[one][key] for one in splits for key in lacking)
+    left_out = sum(images.counts[one][key] for one in splits for key in matched.lacking)
+    benchmark = chosen.benchmark
     result = {
         "model": classifier.name,
         "set": images.name,
+        "benchmark": benchmark.name if benchmark else None,
+        "variant": benchmark.variant if benchmark else None,
         "split": split,
         **figures(
             found.logits,
             found.labels,
-            _shown({own: name for own, _, name in pairs}),
+            _shown({own: name for own, _, name in matched.pairs}),
             bins=spec.bins,
             resamples=spec.bootstrap,
             seed=spec.seed,
         ),
-        "classes": {"scored": len(pairs), "only_in_set": len(lacking), "only_in_model": len(surplus)},
+        "classes": {
+            "scored": len(matched.pairs),
+            "only_in_set": len(matched.lacking),
+            "only_in_model": len(matched.surplus),
+        },
         "skipped": len(found.broken),
-        "notes": _notes(len(pairs), classifier, lacking, surplus, left_out, found),
+        "notes": [*chosen.notes, *_notes(classifier, matched, left_out, found)],
     }
     if out is not None:
-        _write(out, result, found, [own for own, _, _ in pairs])
-    return result
+        _write(out, result, found, [matched.keys[own] for own, _, _ in matched.pairs])
+    return result, hits(found.logits, found.labels)
 
 
 def _shown(names: Mapping[str, str]) -> dict[str, str]:
@@ -108,17 +173,15 @@ def _some(names: Mapping[str, str]) -> str:
     return f"{len(names)} ({shown}{', ...' if len(names) > 4 else ''})"
 
 
-def _notes(
-    common: int, classifier: Classifier, lacking: list[str], surplus: list[str], left_out: int, found: Predictions
-) -> list[str]:
+def _notes(classifier: Classifier, matched: Matched, left_out: int, found: Predictions) -> list[str]:
     notes = []
-    if surplus:
+    if matched.surplus:
         notes.append(
-            f"scored on {common} of the model's {len(classifier.classes)} classes: the others are not in the set, and "
-            "their logits do not count"
+            f"scored on {len(matched.pairs)} of the model's {len(classifier.classes)} classes: the others are not in the "
+            "set, and their logits do not count"
         )
-    if lacking:
-        notes.append(f"{left_out} images of {len(lacking)} classes that the model does not have were left out")
+    if matched.lacking:
+        notes.append(f"{left_out} images of {len(matched.lacking)} classes that the model does not have were left out")
     notes += [f"{count} images skipped: {reason}" for reason, count in Counter(found.broken.values()).most_common(5)]
     return notes
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +26,44 @@ def within_top(logits: Tensor, labels: Tensor, k: int) -> Tensor:
     return ((logits >= own).sum(1) <= k).double()
 
 
+Hits = dict[str, Tensor]
+"""Whether each image's class is among the first, (n,) float64 of 0 and 1, by ``top_1`` and ``top_5``."""
+
+
+def hits(logits: Tensor, labels: Tensor) -> Hits:
+    """Top-1 and, from six classes on, top-5 of each image; ``logits`` are (n, c) of the common classes only."""
+    depths = (1, 5) if logits.shape[1] >= TOP_5_CLASSES else (1,)
+    return {f"top_{k}": within_top(logits, labels, k) for k in depths}
+
+
+def mean_over_sets(right: Sequence[Hits], groups: Sequence[str], *, resamples: int, seed: int) -> dict[str, Any]:
+    """Mean of each figure that all sets have, over groups of sets of equal weight, with a 95 % interval.
+
+    Sets of one group (variants of one test set) are averaged first. The interval is of other images of these sets:
+    each set is resampled on its own, over all its classes alike.
+
+    Args:
+        right: hits on each set.
+        groups: which sets are one.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    sizes = Counter(groups)
+    weights = [1 / (sizes[group] * len(sizes)) for group in groups]
+    found = {}
+    for name in (name for name in right[0] if all(name in one for one in right)):
+
+        def mean(*samples: Tensor) -> list[float]:
+            return [sum(weight * float(one.mean()) for weight, one in zip(weights, samples, strict=True))]
+
+        columns = [one[name].unsqueeze(1) for one in right]
+        low, high = bootstrap_statistic(mean, columns, resamples=resamples, seed=seed)
+        found[name] = _number(
+            mean(*columns)[0], float(low.clamp_min(0.0)[0]), float(high.clamp_max(1.0)[0]), len(sizes)
+        )
+    return found
+
+
 def figures(
     logits: Tensor, labels: Tensor, names: Mapping[str, str], *, bins: int, resamples: int, seed: int
 ) -> dict[str, Any]:
@@ -39,8 +78,8 @@ def figures(
         seed: of the bootstrap.
     """
     found: dict[str, Any] = {}
-    for k in (1, 5) if len(names) >= TOP_5_CLASSES else (1,):
-        found[f"top_{k}"] = _shares(within_top(logits, labels, k), labels, names, resamples, seed)
+    for name, right in hits(logits, labels).items():
+        found[name] = _shares(right, labels, names, resamples, seed)
     confidence, predicted = logits.double().softmax(1).max(1)
     pairs = torch.stack([confidence, (predicted == labels).double()], dim=1)
 

@@ -30,6 +30,9 @@ from synthgap.store.keys import eval_split
 from synthgap.store.manifest import Manifest, claim_folder
 from synthgap.store.rows import ImageSource
 
+RANDAUG = {"randaug_layers", "randaug_magnitude"}
+"""Settings that change a training with RandAugment only."""
+
 
 def train(
     shares: Sequence[ImageShare],
@@ -118,7 +121,7 @@ def _manifest(
     sets = {str(number): {"name": one.source.name, "share": one.share} for number, one in enumerate(shares)}
     settings = {
         "name": spec.recipe,
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json", exclude=set() if recipe.augmentation == "randaug" else RANDAUG),
         "sets": sets,
         "images": spec.images,
         "iterations": spec.iterations,
