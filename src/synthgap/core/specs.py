@@ -293,7 +293,8 @@ class TrainSpec(Spec):
     learning_rate: float | None = Field(None, gt=0, description="Highest learning rate.")
     image_size: int | None = Field(None, ge=16, description="Pixels of the square that the model sees.")
     augmentation: Augmentation | None = Field(
-        None, description="shift (small images), plain (PyTorch's crop and mirror), multi-crop (DINO's, 1 + 8)."
+        None,
+        description="shift (small images), plain (PyTorch's crop and mirror), multi-crop (DINO's, 1 + 8), randaug (plain, then RandAugment).",
     )
     precision: Literal["float32", "bfloat16"] | None = Field(None, description="Of the forward pass.")
     images: int | None = Field(None, ge=2, description="Images in all, drawn evenly over the classes; all by default.")
@@ -318,9 +319,7 @@ class ProofSpec(Spec):
     seeds: int = Field(
         3, ge=1, description="Networks per training set, each with its own weights, order and draw of images."
     )
-    features: bool = Field(
-        False, description="Analyse the features of each network on the test sets too (S App. B.1)."
-    )
+    features: bool = Field(False, description="Analyse the features of each network on the test sets too (S App. B.1).")
     bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples of the test images; 0 for none.")
 
 

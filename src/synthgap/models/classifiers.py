@@ -82,6 +82,11 @@ def timm_config(
     name: str, classes: Mapping[str, str], model_args: Mapping[str, Any], image_size: int, crop_share: float
 ) -> dict[str, Any]:
     """What ``config.json`` holds beside the weights: enough for ``timm.create_model("local-dir:…", pretrained=True)``."""
+    import timm
+
+    known = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    # Without the names of its ends timm cannot open the folder with another number of classes, or none.
+    ends = {end: getattr(known, end) for end in ("first_conv", "classifier") if getattr(known, end, None)}
     return {
         "architecture": name,
         "num_classes": len(classes),
@@ -96,6 +101,7 @@ def timm_config(
             "crop_pct": crop_share,
             "crop_mode": "center",
             "num_classes": len(classes),
+            **ends,
         },
     }
 
@@ -118,6 +124,15 @@ class Classifier:
         inputs = self.preprocessing.normalise(pixels.to(self.device), torch.float32)
         found: Tensor = self.model(inputs.contiguous(memory_format=torch.channels_last))
         return found.float().cpu()
+
+    @torch.inference_mode()
+    def features(self, pixels: Tensor) -> Tensor:
+        """What the last layer takes, (b, d) float32 on the CPU, of prepared images (b, 3, h, w) uint8."""
+        inputs = self.preprocessing.normalise(pixels.to(self.device), torch.float32)
+        model: Any = self.model
+        found: Tensor = model.forward_features(inputs.contiguous(memory_format=torch.channels_last))
+        pooled: Tensor = model.forward_head(found, pre_logits=True)
+        return pooled.flatten(1).float().cpu()
 
 
 def load_classifier(name: str, device: torch.device) -> Classifier:

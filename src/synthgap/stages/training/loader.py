@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -76,6 +77,7 @@ class Loader:
         self._examples, self._views, self._preprocessing = examples, views, preprocessing
         self._portion, self._seed, self._workers = portion, seed, workers
         self._labels = examples.labels
+        self._ends = tuple(accumulate((view.count * view.draws for view in views), initial=0))
         self.waited = 0.0
         """Seconds in which the caller waited for images."""
 
@@ -109,16 +111,18 @@ class Loader:
 
     @property
     def _draws(self) -> int:
-        if not self._views:
-            return SHIFT_DRAWS + COLOUR_DRAWS
-        return sum(view.count for view in self._views) * (BOX_DRAWS + COLOUR_DRAWS)
+        return self._ends[-1] if self._views else SHIFT_DRAWS + COLOUR_DRAWS
+
+    def _of_kind(self, draws: np.ndarray, kind: int) -> np.ndarray:
+        """Random numbers of each image's views of one kind, (b, count, ``view.draws``)."""
+        view = self._views[kind]
+        return draws[:, self._ends[kind] : self._ends[kind + 1]].reshape(len(draws), view.count, view.draws)
 
     def _colour_draws(self, draws: np.ndarray, kind: int) -> np.ndarray:
         if not self._views:
             return draws[:, SHIFT_DRAWS:]
-        first = sum(view.count for view in self._views[:kind])
-        per_view = draws.reshape(len(draws), -1, BOX_DRAWS + COLOUR_DRAWS)[:, first : first + self._views[kind].count]
-        return np.ascontiguousarray(per_view[:, :, BOX_DRAWS:].reshape(-1, COLOUR_DRAWS))
+        colours = self._of_kind(draws, kind)[:, :, BOX_DRAWS : BOX_DRAWS + COLOUR_DRAWS]
+        return np.ascontiguousarray(colours.reshape(-1, COLOUR_DRAWS))
 
     def _views_of(self, image: int, draws: np.ndarray) -> tuple[list[list[np.ndarray]], int]:
         """Every kind's views of one image, and its label."""
@@ -131,12 +135,8 @@ class Loader:
                 square = self._preprocessing.prepare(pixels).numpy()
             return [[shifted(square, draws)]], label
         pixels, label = self._pixels(image)
-        each = draws.reshape(-1, BOX_DRAWS + COLOUR_DRAWS)[:, :BOX_DRAWS]
-        found, first = [], 0
-        for view in self._views:
-            found.append([cut(pixels, view, each[first + number]) for number in range(view.count)])
-            first += view.count
-        return found, label
+        rows = [self._of_kind(draws[None], kind)[0] for kind in range(len(self._views))]
+        return [[cut(pixels, view, row) for row in own] for view, own in zip(self._views, rows, strict=True)], label
 
     def _pixels(self, image: int) -> tuple[Pixels, int]:
         if self._examples.held is None:

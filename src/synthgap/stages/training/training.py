@@ -141,7 +141,12 @@ def _plan(spec: TrainSpec, recipe: TrainRecipe, learned: Examples, preprocessing
     model_args = sized_arguments(recipe.model, recipe.model_args, recipe.image_size)
     recipe = recipe.model_copy(update={"model_args": model_args})
     config = timm_config(recipe.model, learned.classes, recipe.model_args, recipe.image_size, recipe.crop_share)
-    kinds = views(recipe.augmentation, recipe.image_size)
+    kinds = views(
+        recipe.augmentation,
+        recipe.image_size,
+        layers=recipe.randaug_layers,
+        magnitude=recipe.randaug_magnitude,
+    )
     return Plan(recipe, steps, min(recipe.epochs, steps), spec.seed, kinds, preprocessing, config)
 
 
