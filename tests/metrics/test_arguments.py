@@ -39,6 +39,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "kernel_density_predictions": {**PAIR, "concentration": 1.0},
     "kernel_density_accuracy": {**MATCHED, "concentration": None},
     "logistic_accuracy": {**MATCHED, "seed": 0},
+    "logistic_problem": {"features": E, "labels": LABELS, "classes": 2},
     "linear_separability": {"a": E, "b": E, "seed": 0},
     "linear_probe": {"train": E, "train_labels": LABELS, "test": E, "num_classes": 2, "seed": 0},
     "frechet_distance": {"a": E, "b": E},
@@ -71,11 +72,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "attribution": {"correct_prompts": VALUES, "correct_own": VALUES},
     "class_attribution": {"correct_prompts": VALUES, "correct_own": VALUES, "labels": LABELS, "num_classes": 2},
 }
-VECTORS = {"e", "x", "y", "a", "b", "reference", "query", "train", "test", "natural", "synthetic"}
+VECTORS = {"e", "features", "x", "y", "a", "b", "reference", "query", "train", "test", "natural", "synthetic"}
 ANY_NDIM = {"uvec", "codiff"}
 AS_GIVEN = {"support_overlap", "precision", "recall", "density", "coverage", "covered_share", "kernel_distance"}
 AS_GIVEN |= {"kernel_distance_interval", "frechet_distance_interval"}
-ZERO_ALLOWED = {"linear_probe", "frechet_distance", "frechet_distance_infinite"} | AS_GIVEN
+ZERO_ALLOWED = {"linear_probe", "logistic_problem", "frechet_distance", "frechet_distance_infinite"} | AS_GIVEN
 PER_IMAGE = {"values", "correct_prompts", "correct_own", "by_class", "values_a", "values_b", "p_values"}
 BROKEN = torch.tensor([[1.0, 0.0], [torch.nan, 1.0], [torch.inf, 3.0], [1.0, 1.0]])
 

@@ -39,6 +39,7 @@ from synthgap.metrics.knn_accuracy import knn_accuracy, knn_predictions
 from synthgap.metrics.linear_probe import linear_probe
 from synthgap.metrics.linear_separability import LinearSeparability, linear_separability
 from synthgap.metrics.logistic_accuracy import logistic_accuracy
+from synthgap.metrics.logistic_regression import LogisticFit, LogisticProblem, logistic_problem
 from synthgap.metrics.memorisation import Memorisation, memorisation
 from synthgap.metrics.modality_gap import modality_gap
 from synthgap.metrics.near_duplicates import NearDuplicates, near_duplicates
@@ -59,6 +60,8 @@ __all__ = [
     "FrechetDistance",
     "FrechetLine",
     "LinearSeparability",
+    "LogisticFit",
+    "LogisticProblem",
     "Memorisation",
     "NearDuplicates",
     "PermutationTest",
@@ -102,6 +105,7 @@ __all__ = [
     "linear_probe",
     "linear_separability",
     "logistic_accuracy",
+    "logistic_problem",
     "memorisation",
     "modality_gap",
     "near_duplicates",

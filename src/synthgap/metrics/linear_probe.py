@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from synthgap.metrics import _checks
-from synthgap.metrics._logistic import Fit, fit
+from synthgap.metrics._logistic import TOLERANCE, prepare, solve
 from synthgap.metrics._splits import held_out
 
 L2_GRID = (1.0, 0.1, 0.01, 0.001, 0.0001)
@@ -68,7 +68,7 @@ def linear_probe(
     x = (train.double() - mean) / scale
     apart = held_out(labels, len(present), VALIDATION_SHARE, _checks.generator(seed))
     best = _best_penalty(x, labels, len(present), apart, sorted(l2_grid, reverse=True))
-    model = fit(x, labels, len(present), best)
+    model = solve(prepare(x, labels, len(present)), [best], TOLERANCE)[0]
     logits = model.logits((test.to(x.device).double() - mean) / scale)
     found: Tensor = present[logits.argmax(dim=1)]
     return found.to(test.device)
@@ -78,10 +78,8 @@ def _best_penalty(x: Tensor, labels: Tensor, classes: int, apart: Tensor, penalt
     """Penalty that is right most often on the rows set apart; the middle one where no class can spare a row."""
     if not apart.any() or len(penalties) == 1:
         return penalties[len(penalties) // 2]
-    ranks: list[tuple[float, float]] = []
-    model: Fit | None = None
-    for l2 in penalties:
-        model = fit(x[~apart], labels[~apart], classes, l2, start=model)
+    ranks = []
+    for model in solve(prepare(x[~apart], labels[~apart], classes), penalties, TOLERANCE):
         logits = model.logits(x[apart])
         right = float((logits.argmax(dim=1) == labels[apart]).double().mean())
         ranks.append((right, -float(torch.nn.functional.cross_entropy(logits, labels[apart]))))
