@@ -215,7 +215,7 @@ def _made_up(given: argparse.Namespace) -> Task:
 def _real(given: argparse.Namespace) -> Task:
     """Labelled embeddings of a file, in random order."""
     e = load_embeddings(given.embeddings)
-    labels = torch.as_tensor(np.unique(np.asarray(e.labels), return_inverse=True)[1])
+    labels = torch.as_tensor(np.unique(np.asarray(e.class_keys), return_inverse=True)[1])
     features = torch.from_numpy(e.embeddings).float()
     order = torch.randperm(len(features), generator=torch.Generator().manual_seed(SEED))
     return _task(features[order], labels[order], int(labels.max()) + 1, given)
