@@ -3,7 +3,7 @@
     python benchmarks/diagnosis.py                                       # simulated worlds and the lab's photographs
     python benchmarks/diagnosis.py --embeddings NATURAL SD14 --sizes 50  # real embeddings of yours
     python benchmarks/diagnosis.py --family setting                      # what the thresholds were set on
-    python benchmarks/diagnosis.py --pictures                            # faults drawn by the lab's generator; minutes
+    python benchmarks/diagnosis.py --pictures --drawn FOLDER --sizes 50  # faults drawn by the lab's generator
 
 The thresholds were set on the family ``setting`` and are judged on all others: worlds of other dimensions, spreads and
 tails, and real embeddings. Two of a world's classes get a fault, the others none; natural and synthetic images are as
@@ -27,9 +27,10 @@ import torch
 from scipy import stats
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests" / "stages")]
 
-from planted import CAUSES, PLANTS, STRENGTHS, Drawn, Place, Real, Row, Simulated, run_trial  # noqa: E402
+from planted import CAUSES, PLANTS, STRENGTHS, Drawn, Place, Plant, Real, Row, Simulated, run_trial  # noqa: E402
+from simulated import World  # noqa: E402
 
 from synthgap.core.specs import EncoderSpec, GenerateSpec, Resources  # noqa: E402
 from synthgap.models.encoder import load_encoder  # noqa: E402
@@ -39,13 +40,17 @@ from synthgap.stages.generation import generate  # noqa: E402
 from synthgap.store.embeddings import EmbeddingSet, load_embeddings  # noqa: E402
 from synthgap.store.sources import open_images  # noqa: E402
 from synthgap.study import lab_images  # noqa: E402
-from tests.stages.simulated import World  # noqa: E402
 
 SETTING, JUDGING = "setting", "worlds"
 AIMS = {"full": 0.95, "half": 0.80, "false alarms": 0.05, "right": 0.90}
-DRAWABLE = ("senses merged", "senses swapped", "neighbour class", "guidance, sweep", "guidance, no sweep", "repeated")
+DRAWABLE = (
+    "senses merged", "senses swapped", "neighbour class", "guidance, sweep", "guidance, no sweep", "unguided, sweep",
+    "unguided, no sweep", "repeated",
+)  # fmt: skip
 """Faults that prompts and settings make; there is no picture half way between two concepts."""
-GUIDANCE = {"usual": 2.5, "half": 5.0, "full": 7.5}
+GUIDANCE = {"usual": 2.5, "raised half": 5.0, "raised full": 7.5, "lowered half": 1.5, "lowered full": 1.0}
+STEPS = 20
+"""Of the pictures, so that all of them are drawn in minutes on one core."""
 
 
 def main() -> None:
@@ -69,7 +74,8 @@ Family = tuple[str, Callable[[int], Place], Sequence[str], Sequence[str]]
 def _families(given: argparse.Namespace, scratch: Path) -> Iterator[Family]:
     kinds, strengths = tuple(PLANTS), (*STRENGTHS, "any")
     if given.pictures:
-        drawn = {name: _drawn(given, name, scale, scratch) for name, scale in GUIDANCE.items()}
+        folder = given.drawn or scratch
+        drawn = {name: _drawn(given, name, scale, folder) for name, scale in GUIDANCE.items()}
         usual = drawn.pop("usual")
         texts = _texts(usual)
         yield "pictures", lambda seed: Drawn(usual, texts, drawn, seed), DRAWABLE, tuple(STRENGTHS)
@@ -108,10 +114,16 @@ def run_family(
                     if family == "pictures" and kind == "senses swapped" and strength == "half":
                         continue
                     other = kinds[(first + step) % len(kinds)]
-                    alone = {PLANTS[kind].sweep, PLANTS[other].sweep} == {True, False} or family == "pictures"
+                    alone = _apart(PLANTS[kind], PLANTS[other]) or family == "pictures"
                     place = place_of(number * 100 + at * 10_000 + first)
                     yield from run_trial(place, family, n, [kind] if alone else [kind, other], strength)
             yield from run_trial(place_of(number * 100 + 99), family, n, [], "full")
+
+
+def _apart(one: Plant, other: Plant) -> bool:
+    """Whether two faults cannot be in one set: they want another sweep, or another guidance."""
+    asked = ((one.sweep, other.sweep), (one.guidance, other.guidance))
+    return any(None not in pair and pair[0] != pair[1] for pair in asked)
 
 
 def tables(rows: Sequence[Row]) -> dict[str, Any]:
@@ -202,11 +214,15 @@ def _shipped(scratch: Path) -> EmbeddingSet:
     return _embedded(lab_images("natural"), scratch / "natural", "lab:natural")
 
 
-def _drawn(given: argparse.Namespace, name: str, guidance: float, scratch: Path) -> EmbeddingSet:
-    count = (5 if name == "usual" else 1) * max(given.sizes)
-    spec = GenerateSpec(classes="cifar-10", generator="lab", per_class=count, guidance_scale=guidance, seed=7)
-    folder = generate(spec, scratch / f"{name}-set", Resources(device="cpu"))
-    return _embedded(folder, scratch / f"{name}-embeddings", name)
+def _drawn(given: argparse.Namespace, name: str, guidance: float, folder: Path) -> EmbeddingSet:
+    """A set of the lab's generator; one that is there already, of this call or another, is not drawn again."""
+    count = (6 if name == "usual" else 1) * max(given.sizes)
+    spec = GenerateSpec(
+        classes="cifar-10", generator="lab", per_class=count, guidance_scale=guidance, num_inference_steps=STEPS, seed=7
+    )
+    place = f"guidance-{guidance:g}"
+    images = generate(spec, folder / place, Resources(device="cpu"))
+    return _embedded(images, folder / f"{place}-embeddings", name)
 
 
 def _embedded(images: Path, folder: Path, name: str) -> EmbeddingSet:
@@ -219,6 +235,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--family", choices=(SETTING, JUDGING, "real"), help="only this one")
     parser.add_argument("--embeddings", type=Path, nargs="*", default=(), help="of real images, by the lab's encoder")
     parser.add_argument("--pictures", action="store_true", help="faults in pictures that the lab's generator draws")
+    parser.add_argument(
+        "--drawn", type=Path, help="folder for these pictures; drawn once, and taken again by later calls"
+    )
     parser.add_argument(
         "--sizes", type=int, nargs="*", default=(25, 50), help="images per class, natural and synthetic"
     )

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from simulated import Vectors, World, make_set
 
 from synthgap.core.specs import MeasureSpec
 from synthgap.stages.diagnosis import Case, SweepSet, diagnose
 from synthgap.store.embeddings import EmbeddingSet
-from tests.stages.simulated import Vectors, World, make_set
 
-CAUSES = ("ambiguous", "wrong-concept", "over-adherent", "low-diversity", "concept-missing", "sound")
+CAUSES = ("ambiguous", "wrong-concept", "over-adherent", "under-adherent", "low-diversity", "concept-missing", "sound")
 STRENGTHS = {"full": 1.0, "half": 0.5}
 RAISED = 0.43
 """How much narrower guidance 7.5 makes the lab's classes: their centroid distance, of the fourth power, is a ninth."""
+
+
+LOST = 0.75
+"""Share of the accuracy above chance that guidance 1 loses in the lab, of what natural images have."""
+HIGH, LOW = 7.5, 1.0
+"""Guidance of a trial's set; the other of its sweep has the other."""
 
 
 class Place(Protocol):
@@ -119,22 +125,29 @@ class Real:
 
 
 class Drawn(Real):
-    """The same of images that a generator drew, which can also be had at a higher guidance."""
+    """The same of images that a generator drew, which can also be had at other guidances."""
 
-    def __init__(self, images: EmbeddingSet, texts: Vectors, raised: dict[str, EmbeddingSet], seed: int) -> None:
+    def __init__(self, images: EmbeddingSet, texts: Vectors, other: dict[str, EmbeddingSet], seed: int) -> None:
         super().__init__(images, texts, seed)
         names = list(images.classes)
-        self.raised_pools = {
-            strength: [one.embeddings[np.array(one.class_keys) == name].astype(np.float64) for name in names]
-            for strength, one in raised.items()
+        self.other_pools = {
+            what: [one.embeddings[np.array(one.class_keys) == name].astype(np.float64) for name in names]
+            for what, one in other.items()
         }
 
     def raised(self, index: int, n: int, strength: str) -> tuple[Vectors, float]:
-        """Images at that guidance, and the share of diversity that it takes."""
-        which = self.listed[index]
-        pool = self.raised_pools[strength][which]
-        lost = 1 - spread(pool) / spread(self.pools[which].astype(np.float64))
+        """Images at a higher guidance, and the share of diversity that it takes."""
+        pool = self.other_pools[f"raised {strength}"][self.listed[index]]
+        lost = 1 - spread(pool) / spread(self.pools[self.listed[index]].astype(np.float64))
         return pool[self.rng.permutation(len(pool))[:n]], lost
+
+    def lowered(self, index: int, n: int, strength: str) -> tuple[Vectors, float]:
+        """Images at a lower guidance, and the share of accuracy above chance that it takes."""
+        means = np.stack([self.mean(one) for one in range(self.classes)])
+        pool = self.other_pools[f"lowered {strength}"][self.listed[index]]
+        usual = _found_by(means, self.pools[self.listed[index]].astype(np.float64), index)
+        lost = (usual - _found_by(means, pool, index)) / (usual - 1 / self.classes)
+        return pool[self.rng.permutation(len(pool))[:n]], max(0.0, lost)
 
 
 @dataclass
@@ -145,7 +158,7 @@ class Trial:
     n: int
     synthetic: list[Vectors]
     swept: list[Vectors]
-    """The same drawn at a lower guidance."""
+    """The same drawn at another guidance."""
     prompts: Vectors
     other_prompts: Vectors
 
@@ -204,6 +217,17 @@ def guidance(trial: Trial, index: int, strength: float) -> float:
     return _shrunk(trial.synthetic, index, strength)
 
 
+def unguided(trial: Trial, index: int, strength: float) -> float:
+    """Every image lies on the way to some other class, each to another, and a higher guidance brings it back.
+
+    How far is chosen for the accuracy that is lost, of the nearest of the classes' means.
+    """
+    if isinstance(trial.place, Drawn):
+        trial.synthetic[index], lost = trial.place.lowered(index, trial.n, "full" if strength == LOST else "half")
+        return lost
+    return _scattered(trial.synthetic, trial.place, index, strength)
+
+
 def alike(trial: Trial, index: int, strength: float) -> float:
     """The same, and no guidance gives it back."""
     _shrunk(trial.swept, index, strength)
@@ -235,7 +259,9 @@ class Plant:
     cause: str
     full: float
     sweep: bool | None = None
-    """Whether a set at lower guidance is given; None for either."""
+    """Whether a set at another guidance is given; None for either."""
+    guidance: float | None = None
+    """Guidance of the set; None for either."""
 
 
 PLANTS = {
@@ -243,9 +269,11 @@ PLANTS = {
     "senses swapped": Plant(swapped, "ambiguous", 1.0),
     "neighbour class": Plant(neighbour, "wrong-concept", 1.0),
     "wrong meaning": Plant(nail, "wrong-concept", 1.0),
-    "guidance, sweep": Plant(guidance, "over-adherent", RAISED, sweep=True),
+    "guidance, sweep": Plant(guidance, "over-adherent", RAISED, sweep=True, guidance=HIGH),
     "guidance, no sweep": Plant(guidance, "low-diversity", RAISED, sweep=False),
     "alike at any": Plant(alike, "low-diversity", RAISED, sweep=True),
+    "unguided, sweep": Plant(unguided, "under-adherent", LOST, sweep=True, guidance=LOW),
+    "unguided, no sweep": Plant(unguided, "under-adherent", LOST, sweep=False, guidance=LOW),
     "repeated": Plant(repeated, "low-diversity", 0.9),
     "varied": Plant(varied, "low-diversity", 0.9),
     "class lost": Plant(hammer, "concept-missing", 1.0),
@@ -270,6 +298,8 @@ class Row:
 def run_trial(place: Place, family: str, n: int, kinds: Sequence[str], strength: str) -> list[Row]:
     """Plant faults of these kinds in as many classes, diagnose, and say what was found in every class."""
     sweep = next((PLANTS[kind].sweep for kind in kinds if PLANTS[kind].sweep is not None), place.rng.random() < 0.5)
+    usual = HIGH if place.rng.random() < 0.5 else LOW
+    scale = next((PLANTS[kind].guidance for kind in kinds if PLANTS[kind].guidance is not None), usual)
     parts = [[place.as_drawn(index, place.draw(index, n)) for index in range(place.classes)] for _ in range(2)]
     trial = Trial(place, n, *parts, *place.prompts())
     trial.prompts = trial.prompts.copy()
@@ -283,9 +313,10 @@ def run_trial(place: Place, family: str, n: int, kinds: Sequence[str], strength:
         make_set("query", [part[n // 2 :] for part in natural]),
         make_set("synthetic", trial.synthetic),
         prompts=make_set("prompts", list(trial.prompts[:, None]), modality="prompt"),
-        guidance_scale=7.5,
+        guidance_scale=scale,
+        usual_guidance=HIGH,
         recipe="name",
-        sweep=[SweepSet("lower", 2.5, make_set("lower", trial.swept))] if sweep else [],
+        sweep=[SweepSet("other", LOW + HIGH - scale, make_set("other", trial.swept))] if sweep else [],
     )
     rows = []
     for finding in diagnose(case, MeasureSpec()):
@@ -302,6 +333,20 @@ def _mix(trial: Trial, index: int, share: float, draw: Callable[[int, int], Vect
     for parts in (trial.synthetic, trial.swept):
         parts[index] = np.concatenate([parts[index][count:], trial.place.as_drawn(index, draw(index, count))])
     return share
+
+
+def _scattered(parts: list[Vectors], place: Place, index: int, lost: float) -> float:
+    """Move each image of a class on the way to a random other one, until that share of accuracy is lost."""
+    own, means = parts[index], np.stack([place.mean(one) for one in range(place.classes)])
+    others = place.rng.choice(np.delete(np.arange(place.classes), index), len(own))
+    usual, chance = _found_by(means, own, index), 1 / place.classes
+
+    def moved(way: float) -> Vectors:
+        return own + way * (means[others] - means[index])
+
+    way = _solve(lambda way: (usual - _found_by(means, moved(way), index)) / max(usual - chance, 1e-9), lost)
+    parts[index] = moved(way)
+    return lost
 
 
 def _nearest(place: Place, index: int) -> int:

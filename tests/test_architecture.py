@@ -22,7 +22,7 @@ ALLOWED = {
     "stages": {"core", "vocabulary", "prompts", "metrics", "store", "models", "execution"},
     "testing": {"core", "store", "models"},
     "views": {"console"},
-    "pipeline": {"core", "store", "models", "stages"},
+    "pipeline": {"core", "prompts", "store", "models", "stages"},
     "studies": set(),
     "commands": {
         "core",

@@ -18,12 +18,17 @@ from PIL import Image
 
 from synthgap import metrics, views
 from synthgap.core.errors import InputError, Interrupted
+from synthgap.core.records import ClassEntry
 from synthgap.core.specs import EncoderSpec, GenerateSpec, MeasureSpec, RefineSpec, Resources
 from synthgap.pipeline import CompareOptions, compare, refining
+from synthgap.pipeline.cases import usual_guidance
+from synthgap.pipeline.refine_judging import DECIDING
 from synthgap.pipeline.refine_origin import Where
 from synthgap.pipeline.refining import ADJUSTMENTS, RESULT, TABLE, refine
+from synthgap.prompts.adjustments import Adjustment, read_adjustments
 from synthgap.stages.before_after import Difference, Facing
-from synthgap.stages.generation import generate, worker
+from synthgap.stages.generation import Proposals, generate, worker
+from synthgap.stages.inputs import SetInput, open_set
 from synthgap.store import sets, shards
 from synthgap.store.embeddings import EmbeddingSet
 from synthgap.store.sets import ImageSet
@@ -32,6 +37,7 @@ RESOURCES = Resources(device="cpu", batch_size=4)
 MEASURE = MeasureSpec(bootstrap=50, permutations=0, few=2)
 SPEC = RefineSpec(permutations=200)
 CAT = "n02121620"
+CLASSES = {CAT: "cat", "n02012849": "crane", "n02084071": "dog"}
 
 # Pairs, in closed form
 
@@ -225,13 +231,14 @@ def test_the_same_command_draws_nothing_and_says_the_same(
     assert contents(begun / "set") == before and (begun / ADJUSTMENTS).read_text() == text
 
 
+def fell(steering: Any, now: Any, after: Any, measure: Any, keys: list[str]) -> dict[tuple[str, str], list[float]]:
+    return {(key, name): [0.8, 0.5, 0.9] for key in keys for name in DECIDING}
+
+
 def test_a_class_that_got_worse_is_brought_back(
     start: dict[str, Path], where: Where, begun: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fell(self: Any, after: EmbeddingSet, keys: list[str]) -> dict[tuple[str, str], list[float]]:
-        return {(key, name): [0.8, 0.5, 0.9] for key in keys for name in refining.DECIDING}
-
-    monkeypatch.setattr(refining._Work, "_deciding", fell)
+    monkeypatch.setattr(refining, "deciding", fell)
     found = refine(start["run"], begun, SPEC, where, RESOURCES)
     assert [one["kept"] for one in found["changes"]] == [False]
     assert "0.80 to 0.50 (natural 0.90)" in found["changes"][0]["outcome"] and "brought back" in views.refined(found)
@@ -246,10 +253,12 @@ def test_a_class_that_got_worse_is_brought_back(
 def test_what_exceeds_natural_images_is_no_loss(
     start: dict[str, Path], where: Where, begun: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def typical(self: Any, after: EmbeddingSet, keys: list[str]) -> dict[tuple[str, str], list[float]]:
+    def typical(
+        steering: Any, now: Any, after: Any, measure: Any, keys: list[str]
+    ) -> dict[tuple[str, str], list[float]]:
         return {(keys[0], "centroid_accuracy"): [1.0, 0.8, 0.7], (keys[0], "coverage"): [0.2, 0.3, 0.8]}
 
-    monkeypatch.setattr(refining._Work, "_deciding", typical)
+    monkeypatch.setattr(refining, "deciding", typical)
     assert refine(start["run"], begun, SPEC, where, RESOURCES)["changes"][0]["kept"]
 
 
@@ -317,6 +326,99 @@ def test_a_signal_keeps_what_is_drawn(start: dict[str, Path], where: Where, begu
     with pytest.raises(Interrupted, match="to continue"):
         refine(start["run"], begun, SPEC, where, RESOURCES, progress=stop)
     assert refine(start["run"], begun, SPEC, where, RESOURCES)["finished"]
+
+
+# Rounds
+
+
+def test_a_second_round_diagnoses_the_refined_set(start: dict[str, Path], where: Where, tmp_path: Path) -> None:
+    out, spec = tmp_path / "out", RefineSpec(permutations=50, keep_worse=True, rounds=2)
+    entries = ["class: cat, guidance_scale: 2.0", *off("crane")]
+    refine(start["run"], out, spec, where, RESOURCES, dry_run=True)
+    adjust(out, *entries)
+    found = refine(start["run"], out, spec, where, RESOURCES)
+    changes = [(one["class_key"], one["round"]) for one in found["changes"]]
+    assert ("cat", 1) in changes and len(set(changes)) == len(changes)
+    assert "crane" not in {one["name"] for one in found["changes"]}
+    for one in found["changes"]:
+        if one["round"] == 2:  # what the first round set stays, but for what the second sets anew
+            first = next(
+                (other for other in found["changes"] if other["name"] == one["name"] and other["round"] == 1), one
+            )
+            assert one["change"] != first["change"] or first is one
+    listed = read_adjustments(out / ADJUSTMENTS, [ClassEntry(key, name, (name,)) for key, name in CLASSES.items()])
+    assert {one.class_key for one in listed if not one.apply} == {"n02012849"}
+    told = {row["class_key"]: row for row in rows(out / "set")}
+    for one in listed:
+        if one.apply and one.guidance_scale is not None:
+            assert told[one.class_key]["guidance_scale"] == one.guidance_scale
+    again = refine(start["run"], out, spec, where, RESOURCES)
+    for half in ("report", "steering"):
+        one, other = ([(row["metric"], row["after"]) for row in each["overall"][half]] for each in (found, again))
+        assert [name for name, _ in one] == [name for name, _ in other]
+        assert [value for _, value in one] == pytest.approx([value for _, value in other])
+
+
+def test_what_was_brought_back_is_not_tried_again(
+    start: dict[str, Path], where: Where, begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refining, "deciding", fell)
+    always = propose_always({"n02084071": {"recipe": "hypernym"}, CAT: {"recipe": "augmented", "guidance_scale": 2.0}})
+    monkeypatch.setattr(refining, "propose", always)
+    found = refine(start["run"], begun, RefineSpec(permutations=50, rounds=3), where, RESOURCES)
+    assert [(one["name"], one["round"], one["kept"]) for one in found["changes"]] == [("cat", 1, False)]
+    left = {one["name"]: one["why"] for one in found["left"]}
+    assert left["dog"] == "'apply: false' in adjustments.yaml"
+    assert left["cat"] == "tried in an earlier round, and brought back"
+
+
+def propose_always(changes: dict[str, dict[str, Any]]) -> Any:
+    made = [Adjustment(key, **change) for key, change in changes.items()]
+    return lambda *_: Proposals(list(made), {})
+
+
+# What is drawn with adjustments already
+
+
+def test_an_adjusted_set_is_refined_further(start: dict[str, Path], where: Where, begun: Path, tmp_path: Path) -> None:
+    keep = RefineSpec(permutations=50, keep_worse=True)
+    refine(start["run"], begun, keep, where, RESOURCES)
+    natural, tiny = start["natural"], str(start["generator"])
+    encoder = json.loads((start["run"] / "summary.json").read_text())["settings"]["encoder"]
+    compare(natural, begun / "set", tmp_path / "run", CompareOptions(EncoderSpec(**encoder), MEASURE, RESOURCES))
+    out, moved = tmp_path / "further", Where(natural, begun / "set", tiny)
+    refine(tmp_path / "run", out, keep, moved, RESOURCES, dry_run=True)
+    adjust(
+        out, f"class: {CAT}, recipe: augmented, guidance_scale: 2.0", "class: dog, guidance_scale: 3.0", *off("crane")
+    )
+    found = refine(tmp_path / "run", out, keep, moved, RESOURCES)
+    assert [(one["class_key"], one["kept"]) for one in found["changes"]] == [("dog", True)]
+    before, after = rows(begun / "set"), rows(out / "set")
+    changed = {row["class_key"] for row, now in zip(before, after, strict=True) if row["image"] != now["image"]}
+    assert changed == {"n02084071"}
+    assert {row["guidance_scale"] for row in after if row["class_key"] == CAT} == {2.0}
+
+
+def test_paths_that_were_given_once_are_remembered(start: dict[str, Path], where: Where, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    refine(start["run"], out, SPEC, where, RESOURCES, dry_run=True)
+    assert json.loads((out / RESULT).read_text())["where"]["generator"] == str(start["generator"])
+    adjust(out, "class: cat, guidance_scale: 2.0", *off("crane", "dog"))
+    found = refine(start["run"], out, SPEC, Where(), RESOURCES)
+    assert found["finished"] and found["where"]["natural"] == str(start["natural"])
+    with pytest.raises(InputError, match="/nowhere: no such file or folder"):
+        refine(start["run"], out, SPEC, Where(natural=Path("/nowhere")), RESOURCES)
+
+
+def test_the_generators_own_guidance_is_known(start: dict[str, Path]) -> None:
+    opened = open_set(SetInput(start["set"], "drawn"))
+    assert opened.manifest is not None
+    spec = {**opened.manifest.spec, "generator": str(start["generator"]), "guidance_scale": 1.5}
+    known = replace(opened, manifest=opened.manifest.model_copy(update={"spec": spec}))
+    assert known.guidance_scale == 1.5 and usual_guidance(known) == 7.5
+    assert usual_guidance(replace(opened, manifest=None)) is None
+    gone = replace(opened, manifest=opened.manifest.model_copy(update={"spec": spec | {"generator": "/nowhere/model"}}))
+    assert usual_guidance(gone) is None
 
 
 # What is refused

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthgap.commands.words import prompts
 from synthgap.core.errors import InputError
 from synthgap.core.records import ClassEntry
 from synthgap.core.specs import GenerateSpec
 from synthgap.prompts import PromptWriter
-from synthgap.prompts.adjustments import Adjustment, adjustments_text, load_adjustments, read_adjustments
+from synthgap.prompts.adjustments import (
+    Adjustment,
+    adjustments_text,
+    load_adjustments,
+    read_adjustments,
+    recorded_adjustments,
+)
 from synthgap.vocabulary import resolve
 
 ENTRIES = resolve("crane.n.05,cat,n03126707").entries
@@ -130,3 +138,27 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         (tmp_path / "odd.yaml").write_text(text)
         with pytest.raises(InputError, match=message):
             read_adjustments(tmp_path / "odd.yaml", ENTRIES)
+
+
+def test_what_a_manifest_records_gives_the_same_adjustments(tmp_path: Path) -> None:
+    changes = (
+        {"recipe": "augmented", "guidance_scale": 2.5},
+        {"prompt": ["a cat", "cats"], "num_inference_steps": 30},
+        {"prompt": "a machine"},
+    )
+    recorded = {entry.class_key: dict(change) for entry, change in zip(ENTRIES, changes, strict=True)}
+    found = recorded_adjustments(recorded)
+    assert {one.class_key: one.changes for one in found} == recorded
+    path = tmp_path / "again.yaml"
+    path.write_text(adjustments_text(found))
+    assert read_adjustments(path, ENTRIES) == found
+    assert recorded_adjustments(None) == []
+    with pytest.raises(InputError, match="changes nothing"):
+        recorded_adjustments({"cat": {}})
+
+
+def test_the_prompts_of_a_file_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, "class: cat, prompt: [a tabby cat, a cat asleep]")
+    prompts(classes="crane.n.05,cat", recipe="name", adjustments=path, output="json")
+    shown = [(row["class_key"], row["prompt"]) for row in json.loads(capsys.readouterr().out)]
+    assert shown == [("n02012849", "crane"), ("n02121620", "a tabby cat"), ("n02121620", "a cat asleep")]

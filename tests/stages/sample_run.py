@@ -32,11 +32,12 @@ DESCRIPTIONS = {
     "prompts": "recipe name",
     "prompts-augmented": "recipe augmented",
 }
-CAUSES = ("wrong-concept", "low-diversity", "over-adherent", "ambiguous", "concept-missing", "low-diversity", "sound")
+CAUSES = ("wrong-concept", "low-diversity", "over-adherent", "ambiguous", "concept-missing", "under-adherent", "sound")
 SUGGESTIONS = {
     "wrong-concept": "Rewrite the prompt towards the natural images, starting from 'a {name} outdoors, far away'.",
     "low-diversity": "Use the recipe 'augmented' or draw at guidance 2.5 instead of 7.5 and compare.",
     "over-adherent": "Draw at guidance 2.5 instead of 7.5.",
+    "under-adherent": "Draw at guidance 7.5 instead of 1.",
     "ambiguous": "Say what is meant: '{name}, the animal'.",
     "concept-missing": "Use another encoder or generator for '{name}', or take natural images: the prompt does not reach this concept.",
     "sound": "Nothing to change.",

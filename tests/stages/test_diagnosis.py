@@ -24,7 +24,7 @@ from synthgap.store.embeddings import EmbeddingSet
 from .simulated import Vectors, World, make_set
 
 SPEC = MeasureSpec()
-CAUSES = {"ambiguous", "over-adherent", "low-diversity", "concept-missing", "wrong-concept", "sound"}
+CAUSES = {"ambiguous", "over-adherent", "under-adherent", "low-diversity", "concept-missing", "wrong-concept", "sound"}
 
 
 def case_of(world: World, synthetic: EmbeddingSet, n: int = 60, prompts: EmbeddingSet | None = None) -> Case:
@@ -447,6 +447,163 @@ def test_what_a_lower_guidance_costs_is_said() -> None:
     evidence = found(sweep_case(keeps=False))["c000"].evidence
     assert "and accuracy 0." in evidence
     assert "needed 0." in evidence
+
+
+def scattered(world: World, index: int, n: int, way: float = 0.75) -> Vectors:
+    """Images of a class, each on the way to another class of the list."""
+    targets = np.stack(world.means)[world.rng.choice(np.delete(np.arange(world.classes), index), n)]
+    return world.draw(index, n) + way * (targets - world.means[index])
+
+
+def lost_case(world: World, *, higher: bool, regained: bool = True) -> Case:
+    """At guidance 1 classes 0 to 2 lose themselves in all others; 7.5 brings them back, or not."""
+
+    def low(index: int, n: int) -> Vectors:
+        return scattered(world, index, n) if index < 3 else world.draw(index, n)
+
+    case = case_of(world, world.images("low", 60, low), prompts=world.prompts())
+    high = world.images("high", 60, None if regained else low)
+    case = replace(case, guidance_scale=1.0, usual_guidance=5.0)
+    return replace(case, sweep=[SweepSet("high", 7.5, high)]) if higher else case
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_images_that_lose_their_class_for_none_want_more_guidance(seed: int) -> None:
+    findings = found(lost_case(World(10, seed=seed), higher=True))
+    assert {findings[f"c{index:03d}"].cause for index in range(3)} == {"under-adherent"}
+    assert flagged(findings) == {"c000", "c001", "c002"}
+    finding = findings["c000"]
+    assert 1.0 < json.loads(finding.change)["guidance_scale"] <= 7.5
+    assert "points to the middle of all classes" in finding.evidence
+    assert "natural" in finding.evidence.split("At guidance")[1]
+    assert finding.severity > 0.3
+
+
+def test_without_a_sweep_the_generators_own_guidance_is_proposed() -> None:
+    case = lost_case(World(10, seed=1), higher=False)
+    finding = found(case)["c000"]
+    assert (finding.cause, json.loads(finding.change)) == ("under-adherent", {"guidance_scale": 5.0})
+    assert "No higher guidance was drawn" in finding.evidence
+    for other in ({"guidance_scale": 5.0}, {"guidance_scale": None}, {"usual_guidance": None}):
+        assert found(replace(case, **other))["c000"].cause in {"ambiguous", "wrong-concept"}  # type: ignore[arg-type]
+
+
+def test_a_higher_guidance_that_brings_nothing_back_is_not_the_cause() -> None:
+    assert found(lost_case(World(10, seed=1), higher=True, regained=False))["c000"].cause != "under-adherent"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_another_concept_at_a_low_guidance_is_not_under_adherent(seed: int) -> None:
+    world = World(10, seed=seed)
+    offset = world.elsewhere(2)
+    faults: dict[int, Callable[[int], Vectors]] = {
+        1: lambda n: np.concatenate([world.draw(1, n // 2), world.draw(7, n - n // 2)]),
+        2: lambda n: world.draw(2, n, offset=offset),
+    }
+    case = case_of(world, faulty(world, faults), prompts=world.prompts())
+    findings = found(replace(case, guidance_scale=1.0, usual_guidance=7.5))
+    assert {findings[key].cause for key in ("c001", "c002")} <= {"ambiguous", "wrong-concept"}
+
+
+def test_the_shift_of_scattered_images_points_to_the_middle() -> None:
+    """In closed form: halfway to the middle of the classes is all on that line, sideways is none of it."""
+    world = World(8, seed=3)
+    way = 0.5 * (np.mean(world.means, axis=0) - world.means[0])
+    aside = world.direction(1.0)
+    aside -= way * (aside @ way) / (way @ way)
+    order = [f"c{index:03d}" for index in range(8)]
+    natural = [sample(world.images(name, 400), order) for name in ("reference", "query")]
+    for offset, share in ((way, 1.0), (aside, 0.0), (-way, 0.0), (way + aside * np.linalg.norm(way), 0.5)):
+        moved = faulty(world, {0: lambda n, offset=offset: world.draw(0, n, offset=offset)}, 400)  # type: ignore[misc]
+        images = sample(moved, order)
+        found = measure_concept(*natural, images, np.zeros(8), torch.ones(len(images.e), dtype=torch.bool), seed=0)
+        assert found.to_middle[0] == pytest.approx(share, abs=0.2)
+
+
+def test_classes_of_the_same_prompt_are_no_missing_concepts() -> None:
+    world = World(10, seed=6)
+    prompts = world.prompts()
+    e = prompts.embeddings.copy()
+    e[4] = e[7]  # class 4 was drawn by the prompt of class 7
+    prompts = replace(prompts, embeddings=e)
+    findings = found(case_of(world, faulty(world, {4: lambda n: world.draw(7, n)}), prompts=prompts))
+    assert flagged(findings) == {"c004"}
+    assert findings["c004"].cause == "ambiguous"
+    assert "the same prompt as 'class 7'" in findings["c004"].evidence
+    assert "the same prompt as 'class 4'" in findings["c007"].evidence
+
+
+def test_two_classes_of_one_name_are_each_drawn_as_both() -> None:
+    world = World(10, seed=6)
+    prompts = world.prompts()
+    e = prompts.embeddings.copy()
+    e[4] = e[7] = (e[4] + e[7]) / 2
+
+    def both(n: int) -> Vectors:
+        return np.concatenate([world.draw(4, n // 2), world.draw(7, n - n // 2)])
+
+    case = case_of(world, faulty(world, {4: both, 7: both}), prompts=replace(prompts, embeddings=e))
+    findings = found(case)
+    assert flagged(findings) == {"c004", "c007"}
+    assert {findings[key].cause for key in ("c004", "c007")} == {"ambiguous"}
+
+
+def test_where_a_prompt_lies_has_the_interval_of_a_bootstrap_over_images() -> None:
+    """The other prompts lie where they should, so only the images make it uncertain."""
+    world = World(10, seed=9)
+    way = world.elsewhere(2)
+    gap = world.direction(3.0)
+    natural, drawn = world.images("natural", 60), faulty(world, {2: lambda n: world.draw(2, n, offset=way)})
+    order = list(drawn.classes)
+
+    def means(images: EmbeddingSet) -> Vectors:
+        e = images.embeddings.astype(np.float64)
+        e /= np.linalg.norm(e, axis=1, keepdims=True)
+        return e.reshape(10, -1, e.shape[1]).mean(axis=1)
+
+    rows = means(natural)
+    prompts = [row + gap for row in rows]
+    prompts[2] = prompts[2] + 0.4 * (means(drawn) - rows)[2]
+    length = np.linalg.norm(prompts, axis=1, keepdims=True)
+    samples = [sample(images, order) for images in (make_set("p", list(np.stack(prompts)[:, None])), natural, drawn)]
+    # Prompts are unit vectors to the diagnosis; here they keep their lengths, so that the closed form holds.
+    samples[0] = replace(samples[0], e=samples[0].e * torch.from_numpy(length).float())
+    language = measure_language(*samples, np.ones(10), seed=0)
+    assert language is not None
+    leaning = language.leaning.at(2)
+    assert leaning.value == pytest.approx(0.4, abs=0.03)
+    rng, told = np.random.default_rng(0), []
+    for _ in range(80):
+        drawn_rows = [
+            replace(
+                part,
+                e=torch.cat([part.of(at)[rng.integers(60, size=60)] for at in range(10)]),
+                rows=list(torch.arange(600).split(60)),
+            )
+            for part in samples[1:]
+        ]
+        drawn_rows = [replace(part, labels=torch.arange(10).repeat_interleave(60)) for part in drawn_rows]
+        again = measure_language(samples[0], *drawn_rows, np.ones(10), seed=0)
+        assert again is not None
+        told.append(again.leaning.value[2])
+    assert (leaning.high - leaning.low) / 2 == pytest.approx(1.96 * np.std(told), rel=0.35)
+
+
+def test_what_cannot_be_told_apart_is_said() -> None:
+    doubtful, clear = 0, 0
+    for seed in range(4):
+        world = World(10, seed=seed)
+        way = world.elsewhere(2)
+        for share in (0.0, 0.5):
+            prompts = world.prompts(moved={2: share * way})
+            synthetic = faulty(world, {2: lambda n, world=world, way=way: world.draw(2, n, offset=way)})  # type: ignore[misc]
+            evidence = found(case_of(world, synthetic, prompts=prompts))["c002"].evidence
+            clear, doubtful = (
+                clear + (share == 0 and "told apart" not in evidence),
+                doubtful + (share > 0 and "told apart" in evidence),
+            )
+    assert clear == 4
+    assert doubtful >= 2
 
 
 KEYS = {"guidance_scale": float, "recipe": str, "prompt": str, "drop_copies": bool}

@@ -63,6 +63,14 @@ def test_prompts_rates_and_settings() -> None:
     assert rates.index("| crane (n02012849) | 9 | 10.0% |") < rates.index("(odd\\~1) | 1 | 2.0% |")
 
 
+def test_adjusted_classes() -> None:
+    info = {"adjusted": {"n02012849": {"guidance_scale": 2.5, "prompt": "evil ` | \n## Heading"}}}
+    told = section(card(info=info), "Adjusted classes")
+    assert "crane (n02012849)" in told and r"guidance\_scale 2.5" in told
+    assert "\n## Heading" not in told
+    assert "Adjusted classes" not in card()
+
+
 def test_nothing_scored_is_said() -> None:
     assert "No safety checker looked" in card(CardFacts(counts={"odd~1": ClassCounts(ok=3)}))
 

@@ -21,6 +21,7 @@ def prompts(
     template: Annotated[tuple[str, ...] | None, Parameter(negative=())] = None,
     captions: Path | None = None,
     overrides: Path | None = None,
+    adjustments: Path | None = None,
     seed: int | None = None,
     preset: str | None = None,
     limit: Annotated[int, Parameter(validator=Number(gte=1))] = 20,
@@ -40,6 +41,8 @@ def prompts(
         Prompts per class for the recipe captions: YAML, JSON, JSON Lines, CSV or Parquet.
     overrides: Path
         YAML of clarified prompts for the recipes disambiguated and augmented.
+    adjustments: Path
+        YAML of single classes' own recipe or prompts, such as refine writes.
     seed: int
         Run seed; it draws the modifiers of the recipe augmented.
     preset: str
@@ -59,6 +62,7 @@ def prompts(
         "template": template,
         "captions": captions,
         "overrides": overrides,
+        "adjustments": adjustments,
         "seed": seed,
     }
     settings = load_preset(preset) if preset else {}

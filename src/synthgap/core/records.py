@@ -60,7 +60,8 @@ class Finding:
 
     class_key: str
     cause: str
-    """``ambiguous``, ``over-adherent``, ``low-diversity``, ``concept-missing``, ``wrong-concept`` or ``sound``."""
+    """``ambiguous``, ``over-adherent``, ``under-adherent``, ``low-diversity``, ``concept-missing``, ``wrong-concept`` or
+    ``sound``."""
     severity: float
     """In [0, 1]."""
     flagged: bool

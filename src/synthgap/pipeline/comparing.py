@@ -9,11 +9,11 @@ from typing import Any
 
 from synthgap.core.errors import InputError
 from synthgap.core.records import Finding, Measurement
+from synthgap.pipeline.cases import case_of
 from synthgap.pipeline.run import CompareOptions, Run, Study
-from synthgap.stages import class_words
 from synthgap.stages.comparison import Outcome, SetFacts, left_out_rows, skipped_rows, summarise, write_findings_by_set
-from synthgap.stages.diagnosis import Case, SweepSet, diagnose
-from synthgap.stages.inputs import OpenedSet, SetInput
+from synthgap.stages.diagnosis import diagnose
+from synthgap.stages.inputs import SetInput
 from synthgap.stages.measurement import (
     TrialSet,
     measure_baseline,
@@ -29,7 +29,6 @@ from synthgap.stages.report import write_report
 from synthgap.stages.thumbnails import thumbnails
 from synthgap.store import tables
 from synthgap.store.atomic import write_json
-from synthgap.store.embeddings import EmbeddingSet
 
 
 def compare(natural: Path, synthetic: Path, out: Path, options: CompareOptions | None = None) -> dict[str, Any]:
@@ -102,7 +101,7 @@ def _compute(run: Run, study: Study) -> _Found:
         sets = [TrialSet(name, *pair) for name, pair in roles.items()]
         trials = trial_table(sets, measure_trials(sets, spec, progress=progress))
     with run.stage("diagnosis"):
-        findings = {one.name: diagnose(_case(study, one, halves), spec) for one in study.opened[1:]}
+        findings = {one.name: diagnose(case_of(study, one, halves), spec) for one in study.opened[1:]}
     with run.stage("classifiers"):
         train = {images.name: reference_rows(images) for images in study.aligned.synthetic}
         train = {natural.name: halves[0], **train}
@@ -112,28 +111,6 @@ def _compute(run: Run, study: Study) -> _Found:
     with run.stage("map"):
         places = project(natural, [*study.images, *study.prompt_sets], spec.seed)
     return _Found(measurements, baseline, trials, findings, classifier, places)
-
-
-def _case(study: Study, one: OpenedSet, halves: tuple[EmbeddingSet, EmbeddingSet]) -> Case:
-    """All that is known of one synthetic set."""
-    images = {item.name: item for item in study.aligned.synthetic}
-    sweep = [
-        SweepSet(other.name, other.guidance_scale, images[other.name])
-        for other in study.opened[1:]
-        if other is not one and one.line == other.line is not None and other.guidance_scale is not None
-    ]
-    return Case(
-        natural_reference=halves[0],
-        natural_query=halves[1],
-        synthetic=images[one.name],
-        prompts=study.prompts.get(one.name),
-        guidance_scale=one.guidance_scale,
-        recipe=one.recipe,
-        sweep=sweep,
-        senses=class_words.noun_senses(study.classes),
-        sense_embeddings=study.senses,
-        proposals=class_words.proposals(study.classes),
-    )
 
 
 def _write_tables(run: Run, study: Study, found: _Found) -> None:

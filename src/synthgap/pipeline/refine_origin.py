@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from synthgap.core.errors import InputError, nearest
 from synthgap.core.specs import EncoderSpec, GenerateSpec, MeasureSpec
 from synthgap.models.folders import locate_generator
-from synthgap.stages.generation import class_list, plan_for, set_manifest
+from synthgap.prompts.adjustments import Adjustment, recorded_adjustments
+from synthgap.stages.generation import class_list, plan_for, set_manifest, write_adjustments
 from synthgap.stages.inputs import SetInput
 from synthgap.store.atomic import read_json
 from synthgap.store.manifest import Manifest, kind_of, read_manifest
@@ -30,6 +33,25 @@ class Where:
     overrides: Path | None = None
     captions: Path | None = None
 
+    def over(self, other: Where) -> Where:
+        """These paths, and the other's where there is none."""
+        return Where(**{one.name: getattr(self, one.name) or getattr(other, one.name) for one in fields(self)})
+
+    def as_json(self) -> dict[str, str]:
+        """The paths that are given, whole, so that they hold from any folder; a name of a list or a model as it is."""
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        whole = {
+            key: value.expanduser() if isinstance(value, Path) else Path(value) for key, value in given.items() if value
+        }
+        return {key: str(path.resolve() if path.exists() else given[key]) for key, path in whole.items()}
+
+    @classmethod
+    def from_json(cls, told: Any) -> Where:
+        """What `as_json` wrote; nothing for anything else."""
+        told = told if isinstance(told, dict) else {}
+        kinds = {one.name: str if one.name in ("generator", "classes") else Path for one in fields(cls)}
+        return cls(**{name: kind(told[name]) for name, kind in kinds.items() if isinstance(told.get(name), str)})
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -45,7 +67,9 @@ class Origin:
     manifest: Manifest
     """Of the set to refine."""
     spec: GenerateSpec
-    """It draws that very set again."""
+    """It draws that very set again, with `adjusted`."""
+    adjusted: tuple[Adjustment, ...] = ()
+    """What single classes of the set were drawn with instead already."""
     notes: tuple[str, ...] = ()
 
 
@@ -78,11 +102,7 @@ def read_origin(run: Path, target: str | None, where: Where) -> Origin:
             f"{chosen.path}: is no set that synthgap drew, so it cannot be drawn again; see synthgap generate"
         )
     manifest = read_manifest(chosen.path)
-    if manifest.info.get("adjusted"):
-        raise InputError(
-            f"{chosen.path}: has adjusted classes already; refine the set it came from, with more rounds or an edited "
-            "adjustments.yaml"
-        )
+    adjusted = tuple(recorded_adjustments(manifest.info.get("adjusted")))
     others = [SetInput(Path(images[one]), one) for one in synthetic if one != name and images[one]]
     settings = found.get("settings", {})
     return Origin(
@@ -93,7 +113,8 @@ def read_origin(run: Path, target: str | None, where: Where) -> Origin:
         EncoderSpec(**settings.get("encoder", {})),
         MeasureSpec(**settings.get("measure", {})),
         manifest,
-        _spec(manifest, chosen.path, where),
+        _spec(manifest, chosen.path, where, adjusted),
+        adjusted,
         _notes(run),
     )
 
@@ -118,8 +139,8 @@ def _notes(run: Path) -> tuple[str, ...]:
     return (f"{path} is of an older version and proposes no changes; those of the diagnosis made now are taken",)
 
 
-def _spec(manifest: Manifest, path: Path, where: Where) -> GenerateSpec:
-    """The spec that a set was drawn by; checked against its plan."""
+def _spec(manifest: Manifest, path: Path, where: Where, adjusted: Sequence[Adjustment]) -> GenerateSpec:
+    """The spec that a set was drawn by, but for its adjustments; checked against its plan with them."""
     told = {key: value for key, value in manifest.spec.items() if key in GenerateSpec.model_fields}
     told["classes"] = where.classes or class_list(str(told.get("classes", "")), manifest.classes)
     if told["classes"] is None:
@@ -133,12 +154,15 @@ def _spec(manifest: Manifest, path: Path, where: Where) -> GenerateSpec:
     if told.get("counts_like"):
         told |= {"counts_like": path, "counts_times": 1}
     told["generator"] = where.generator or told.get("generator", "")
-    spec = GenerateSpec(**told)
+    spec = GenerateSpec(**{**told, "adjustments": None})
     try:
         source = locate_generator(spec)
     except InputError as error:
         raise InputError(f"{path}: {error}; say --generator FOLDER") from None
-    plan = plan_for(spec, path)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "adjustments.yaml"
+        write_adjustments(file, adjusted)
+        plan = plan_for(spec.model_copy(update={"adjustments": file}) if adjusted else spec, path)
     made = set_manifest(plan, source)
     if made.parents != manifest.parents:
         raise InputError(f"{path}: was drawn by another {spec.generator!r} than the one here; say --generator FOLDER")

@@ -1,4 +1,4 @@
-"""The sets of a refinement: with some classes changed, as a case to diagnose, with the embeddings of the run."""
+"""The sets of a refinement: with some classes changed, with the embeddings of the run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from synthgap.pipeline.run import Study
-from synthgap.stages import class_words
-from synthgap.stages.diagnosis import Case, SweepSet
-from synthgap.stages.measurement.roles import both_roles
 from synthgap.store.atomic import copy_file
 from synthgap.store.embeddings import EmbeddingSet
 from synthgap.store.keys import safe_key
@@ -26,29 +22,6 @@ def mixed(before: EmbeddingSet, after: EmbeddingSet, class_keys: set[str]) -> Em
         class_keys=old.class_keys + new.class_keys,
         image_keys=old.image_keys + new.image_keys,
         splits=old.splits + new.splits,
-    )
-
-
-def case_of(study: Study, steering: EmbeddingSet, seed: int) -> Case:
-    """All that is known of the set to refine, the natural images being the steering half."""
-    reference, query = both_roles(steering, seed)
-    one, others = study.opened[1], study.opened[2:]
-    images = {item.name: item for item in study.aligned.synthetic}
-    return Case(
-        natural_reference=reference,
-        natural_query=query,
-        synthetic=study.main,
-        prompts=study.prompts.get(one.name),
-        guidance_scale=one.guidance_scale,
-        recipe=one.recipe,
-        sweep=[
-            SweepSet(other.name, other.guidance_scale, images[other.name])
-            for other in others
-            if one.line == other.line is not None and other.guidance_scale is not None
-        ],
-        senses=class_words.noun_senses(study.classes),
-        sense_embeddings=study.senses,
-        proposals=class_words.proposals(study.classes),
     )
 
 

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from synthgap.core.errors import InputError
 from synthgap.core.records import OVERALL, Finding
 from synthgap.core.specs import RefineSpec, Resources
-from synthgap.pipeline.refine_choice import without_losses
+from synthgap.pipeline.cases import case_of
+from synthgap.pipeline.refine_judging import Tried, bring_back, deciding, verdict
 from synthgap.pipeline.refine_origin import Origin, Where, as_marker, read_origin
-from synthgap.pipeline.refine_sets import case_of, embeddings_of, mixed, take_over
+from synthgap.pipeline.refine_result import COLUMNS, doubts, table_row, tried_json
+from synthgap.pipeline.refine_sets import embeddings_of, mixed, take_over
 from synthgap.pipeline.run import CompareOptions, Progress, Run, Study
 from synthgap.stages.alignment import rename_classes, without_direction
 from synthgap.stages.before_after import Difference, Facing, as_json
@@ -36,41 +35,7 @@ from synthgap.store.sets import ImageSet, copy_set
 from synthgap.store.sources import open_images
 
 ADJUSTMENTS, RESULT, TABLE = "adjustments.yaml", "refine.json", "before_after.parquet"
-DECIDING = ("centroid_accuracy", "coverage")
-"""A class is worse where the sum of these two fell on the steering half, images that are right and that reach everywhere;
-what exceeds natural images counts as much as they have, since images that are all typical are no gain."""
-CERTAIN = 0.05
-"""p-value below which a loss of the whole set is warned of."""
 STEERING, REPORT = "steering", "report"
-Deciding = Mapping[tuple[str, str], Sequence[float]]
-"""Before, after and natural by class and figure."""
-_COLUMNS = pa.schema(
-    [
-        *((name, pa.string()) for name in ("half", "class_key", "name", "cause", "change")),
-        ("round", pa.int64()),
-        ("kept", pa.bool_()),
-        ("metric", pa.string()),
-        *((name, pa.float64()) for name in ("before", "after", "difference", "ci_low", "ci_high", "p_value")),
-        ("n", pa.int64()),
-        ("natural", pa.float64()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One class drawn otherwise, and what became of it."""
-
-    class_key: str
-    """The common key."""
-    name: str
-    round: int
-    adjustment: Adjustment
-    finding: Finding | None
-    kept: bool
-    outcome: str
-    rows: Mapping[str, Sequence[Difference]]
-    """By half."""
 
 
 def refine(
@@ -94,7 +59,7 @@ def refine(
         run: Folder of a comparison or a study.
         out: New folder, ``run/refined`` by default.
         spec: Which findings to act on, and when a changed class is kept.
-        where: Paths that the run does not tell.
+        where: Paths that the run does not tell; those of an earlier call stand where none is given.
         resources: How to draw and embed.
         dry_run: Only write ``adjustments.yaml``, and tell what would be drawn.
         progress: Called with what is done, what there is in all, and what is being done.
@@ -109,10 +74,11 @@ def refine(
         FingerprintError, RunError, Interrupted: as drawing and embedding do.
     """
     spec, target = spec or RefineSpec(), (out or run / "refined").expanduser()
-    origin = read_origin(run, spec.target, where or Where())
-    _claim(target, origin)
+    where = (where or Where()).over(_told_before(target))
+    origin = read_origin(run, spec.target, where)
+    _claim(target, origin, where)
     options = CompareOptions(origin.encoder, origin.measure, resources or Resources(), progress)
-    work = _Work(origin, target, spec, options, note or (lambda _: None))
+    work = _Work(origin, target, spec, options, where, note or (lambda _: None))
     for text in origin.notes:
         work.note(text)
     work.begin()
@@ -126,7 +92,13 @@ def refine(
     return work.result()
 
 
-def _claim(out: Path, origin: Origin) -> None:
+def _told_before(out: Path) -> Where:
+    """The paths that an earlier call was given."""
+    there = read_json(out / RESULT) if (out / RESULT).is_file() else {}
+    return Where.from_json(there.get("where") if isinstance(there, dict) else None)
+
+
+def _claim(out: Path, origin: Origin, where: Where) -> None:
     """Begin a folder, or go on with the refinement that it holds; raises InputError for any other."""
     marker = as_marker(origin)
     if (out / RESULT).is_file():
@@ -136,12 +108,14 @@ def _claim(out: Path, origin: Origin) -> None:
             raise InputError(
                 f"{out}: holds the refinement of {theirs.get('target')!r} of {theirs.get('run')}; give --out DIR"
             )
+        if there.get("where") != where.as_json():
+            write_json(out / RESULT, there | {"where": where.as_json()})
         return
     if out.exists() and (not out.is_dir() or any(not path.name.startswith(f".{RESULT}") for path in out.iterdir())):
         raise InputError(
             f"{out}: holds files that are no refinement of synthgap's; give a new or empty folder: --out DIR"
         )
-    write_json(out / RESULT, marker | {"finished": False})
+    write_json(out / RESULT, marker | {"where": where.as_json(), "finished": False})
 
 
 @dataclass
@@ -152,6 +126,7 @@ class _Work:
     out: Path
     spec: RefineSpec
     options: CompareOptions
+    where: Where
     note: Callable[[str], None]
     standing: dict[str, Adjustment] = field(default_factory=dict)
     """Adjustments in place, by the set's own class key."""
@@ -169,6 +144,7 @@ class _Work:
     def begin(self) -> None:
         """Open and embed the sets; embeddings of the run are taken over."""
         origin = self.origin
+        self.standing = {one.class_key: one for one in origin.adjusted}
         self.name = f"{origin.target.name} refined"
         for name, source in ((one.name, one.name) for one in (origin.natural, origin.target, *origin.others)):
             take_over(origin.run, source, self.out, name)
@@ -191,19 +167,22 @@ class _Work:
         measure, study = self.origin.measure, self.study
         if number > 1:
             study = self._study(SetInput(self.folder, self.name))
-        findings = diagnose(case_of(study, self.steering, measure.seed), measure)
+        findings = diagnose(case_of(study, study.opened[1], both_roles(self.steering, measure.seed)), measure)
         self.findings = {self.own_key[one.class_key]: one for one in findings}
         found = propose(findings, self.own_key, study.aligned.names, self.origin.spec, self.spec.accept, self.standing)
         self.left = found.left
         proposed = {one.class_key: one for one in found.adjustments}
-        if number == 1:
-            proposed = self._with_file(proposed)
+        proposed = self._with_file(proposed) if number == 1 else self._not_settled(proposed)
         self._write({**self.standing, **proposed}.values())
         return proposed
 
     def _with_file(self, proposed: dict[str, Adjustment]) -> dict[str, Adjustment]:
         """What the file of an earlier call, or the user, says of a class goes first; what was tried is tried again."""
         for one in adjusted_before(self.out / ADJUSTMENTS, self.origin.spec):
+            standing = self.standing.get(one.class_key)
+            if one.apply and standing is not None and standing.changes == one.changes:
+                proposed.pop(one.class_key, None)  # the set was drawn so, and shall be
+                continue
             if one.apply or one.outcome:
                 proposed[one.class_key] = replace(one, apply=True, outcome="")
                 self.left.pop(one.class_key, None)
@@ -213,6 +192,18 @@ class _Work:
                 self.left[one.class_key] = f"'apply: false' in {ADJUSTMENTS}"
         return proposed
 
+    def _not_settled(self, proposed: dict[str, Adjustment]) -> dict[str, Adjustment]:
+        """Without the classes that the user keeps as they were, and without what an earlier round brought back."""
+        kept = {one.class_key for one in self.idle}
+        for key in kept:
+            self.left[key] = f"'apply: false' in {ADJUSTMENTS}"
+        refused = [one.adjustment for one in self.tried if not one.kept]
+        for key, one in proposed.items():
+            if any(key == other.class_key and one.changes == other.changes for other in refused):
+                self.left[key] = "tried in an earlier round, and brought back"
+                kept.add(key)
+        return {key: one for key, one in proposed.items() if key not in kept}
+
     def _write(self, applied: Any) -> None:
         applied = list(applied)
         keys = {one.class_key for one in applied}
@@ -220,7 +211,9 @@ class _Work:
         rest = [
             replace(one.adjustment, apply=False, outcome=one.outcome) for key, one in refused.items() if key not in keys
         ]
-        write_adjustments(self.out / ADJUSTMENTS, [*applied, *rest, *(one for one in self.idle)])
+        write_adjustments(
+            self.out / ADJUSTMENTS, [*applied, *rest, *(one for one in self.idle if one.class_key not in keys)]
+        )
 
     def plan(self, proposed: Mapping[str, Adjustment]) -> dict[str, Any]:
         """What a dry run tells."""
@@ -265,9 +258,7 @@ class _Work:
             STEERING: self._facing(self.steering, self.before, after).measure(keys),
             REPORT: self._facing(self.report, self.before, after, self.steering).measure(keys),
         }
-        deciding = self._deciding(after, keys)
-        judged = [self._judge(number, key, proposed[self.own_key[key]], rows, deciding) for key in keys]
-        judged = self._without_losses(after, judged)
+        judged = self._judged(number, proposed, after, rows)
         self.tried += judged
         for one in judged:
             if one.kept:
@@ -299,124 +290,56 @@ class _Work:
     ) -> Facing:
         return Facing(natural, before, after, self.origin.measure, self.spec.permutations, others)
 
-    def _deciding(self, after: EmbeddingSet, keys: Sequence[str]) -> Deciding:
-        """Before, after and natural by class and deciding figure, on the steering half alone.
-
-        One half of it stands for natural images that the other is held against, and then the other way round.
-        """
-        measure = self.origin.measure.model_copy(update={"bootstrap": 0})
-        found: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
-        one, other = both_roles(self.steering, measure.seed)
-        for natural, others in ((one, other), (other, one)):
-            for row in Facing(natural, self.now, after, measure, 1, others).measure(keys):
-                if row.metric in DECIDING and row.class_key != OVERALL:
-                    found.setdefault((row.class_key, row.metric), []).append((row.before, row.after, row.natural))
-        return {place: np.mean(values, axis=0).tolist() for place, values in found.items()}
-
-    def _judge(
+    def _judged(
         self,
         number: int,
-        key: str,
-        adjustment: Adjustment,
+        proposed: Mapping[str, Adjustment],
+        after: EmbeddingSet,
         rows: Mapping[str, Sequence[Difference]],
-        deciding: Deciding,
-    ) -> Tried:
-        own = {half: [row for row in found if row.class_key == key] for half, found in rows.items()}
-        figures = {metric: deciding[key, metric] for metric in DECIDING if (key, metric) in deciding}
-        gains = [np.fmin(after, natural) - np.fmin(before, natural) for before, after, natural in figures.values()]
-        told = ", ".join(
-            f"{metric.replace('_', ' ')} {before:.2f} to {after:.2f} (natural {natural:.2f})"
-            for metric, (before, after, natural) in figures.items()
-        )
-        worse = float(np.nansum(gains)) < 0
-        kept = not worse or self.spec.keep_worse
-        verdict = ("worse" + (", kept as asked" if kept else ", brought back")) if worse else "not worse, kept"
-        return Tried(
-            key,
-            self.study.aligned.names[key],
-            number,
-            adjustment,
-            self.findings.get(self.own_key[key]),
-            kept,
-            f"on the steering half {told}: {verdict}",
-            own,
-        )
-
-    def _without_losses(self, after: EmbeddingSet, judged: Sequence[Tried]) -> list[Tried]:
-        """Bring back what costs a classifier trained on the set more than it gives, on the steering half."""
-        if self.spec.keep_worse:
-            return list(judged)
-        measure = self.origin.measure.model_copy(update={"bootstrap": 0})
-
-        def accuracy(changed: Sequence[str]) -> float | None:
-            tried = mixed(self.now, after, set(changed))
-            rows = Facing(self.steering, self.now, tried, measure, 1).classifier(())
-            return rows[0].after if rows else None
-
-        back = without_losses(accuracy, [one.class_key for one in judged if one.kept])
-        return [
-            replace(
-                one,
-                kept=False,
-                outcome=f"{one.outcome.removesuffix(', kept')}; but {back[one.class_key]}: brought back",
-            )
-            if one.class_key in back
-            else one
-            for one in judged
-        ]
+    ) -> list[Tried]:
+        """Each class that was drawn otherwise and has natural images, and whether it is kept."""
+        measure, keep_worse = self.origin.measure, self.spec.keep_worse
+        keys = [self.common_key[key] for key in proposed if key in self.common_key]
+        figures = deciding(self.steering, self.now, after, measure, keys)
+        judged = []
+        for key in keys:
+            kept, outcome = verdict(key, figures, keep_worse=keep_worse)
+            own, name = self.own_key[key], self.study.aligned.names[key]
+            figures_of = {half: [row for row in found if row.class_key == key] for half, found in rows.items()}
+            judged.append(Tried(key, name, number, proposed[own], self.findings.get(own), kept, outcome, figures_of))
+        return judged if keep_worse else bring_back(judged, self.steering, self.now, after, measure)
 
     def result(self) -> dict[str, Any]:
         """Before against after on both halves, written and returned."""
         changed = list(dict.fromkeys(one.class_key for one in self.tried if one.kept))
-        found: dict[str, Any] = {}
+        names, found = self.study.aligned.names, dict[str, Any]()
         table: list[dict[str, Any]] = []
         for half, natural, others in ((REPORT, self.report, self.steering), (STEERING, self.steering, None)):
             facing = self._facing(natural, self.before, self.now, others)
             overall = [row for row in facing.measure(()) if row.class_key == OVERALL] if self.tried else []
             classifier = facing.classifier(changed) if self.tried else []
             found[half] = {"overall": overall, "classifier": classifier}
-            table += [self._row(half, row) for row in (*overall, *classifier)]
-            table += [self._row(half, row, one) for one in self.tried for row in one.rows[half]]
-        tables.write_table(self.out / TABLE, table, _COLUMNS)
+            table += [table_row(half, row, names) for row in (*overall, *classifier)]
+            table += [table_row(half, row, names, one) for one in self.tried for row in one.rows[half]]
+        tables.write_table(self.out / TABLE, table, COLUMNS)
         result = as_marker(self.origin) | {
+            "where": self.where.as_json(),
             "finished": True,
             "out": str(self.out),
             "refined_set": str(self.folder) if self.tried else str(self.origin.target.path),
             "adjustments": str(self.out / ADJUSTMENTS),
             "natural": self._halves(),
-            "changes": [self._tried_json(one) for one in self.tried],
+            "changes": [tried_json(one) for one in self.tried],
             "left": self._left(),
             **{
                 name: {half: [as_json(row) for row in rows[name]] for half, rows in found.items()}
                 for name in ("overall", "classifier")
             },
             **self._counts(changed),
-            "warnings": _doubts(found[STEERING]["classifier"]),
+            "warnings": doubts(found[STEERING]["classifier"]),
         }
         write_json(self.out / RESULT, result)
         return result
-
-    def _row(self, half: str, row: Difference, one: Tried | None = None) -> dict[str, Any]:
-        names = self.study.aligned.names
-        told = {"cause": "", "change": "", "round": 0, "kept": True}
-        if one is not None:
-            cause = one.finding.cause if one.finding else ""
-            told = {"cause": cause, "change": _words(one.adjustment), "round": one.round, "kept": one.kept}
-        return {"half": half, "name": names.get(row.class_key, row.class_key), **told, **as_json(row)}
-
-    def _tried_json(self, one: Tried) -> dict[str, Any]:
-        return {
-            "class_key": one.class_key,
-            "name": one.name,
-            "round": one.round,
-            "cause": one.finding.cause if one.finding else "",
-            "change": one.adjustment.changes,
-            "was": dict(one.adjustment.was),
-            "reason": one.adjustment.reason,
-            "kept": one.kept,
-            "outcome": one.outcome,
-            **{half: [as_json(row) for row in rows] for half, rows in one.rows.items()},
-        }
 
     def _halves(self) -> dict[str, Any]:
         own = has_roles(self.study.natural)
@@ -428,17 +351,3 @@ class _Work:
         shards = ImageSet(self.origin.target.path).planned().values()
         redrawn = sum(shard.rows for shard in shards if shard.class_key in own)
         return {"images_redrawn": redrawn, "images_kept": sum(shard.rows for shard in shards) - redrawn}
-
-
-def _doubts(classifier: Sequence[Difference]) -> list[str]:
-    """What speaks against the refined set as a whole, though each class on its own did not get worse."""
-    whole = [row for row in classifier if row.class_key == OVERALL and row.difference < 0 and row.p_value < CERTAIN]
-    return [
-        f"a linear classifier trained on the refined set is right less often ({row.before:.3f} before, {row.after:.3f} "
-        f"after, p {row.p_value:.2g}, steering half): to train on, keep the old set"
-        for row in whole
-    ]
-
-
-def _words(adjustment: Adjustment) -> str:
-    return ", ".join(f"{name} {value}" for name, value in adjustment.changes.items())

@@ -107,6 +107,19 @@ def read_adjustments(path: Path, entries: Sequence[ClassEntry]) -> list[Adjustme
     return list(found.values())
 
 
+def recorded_adjustments(changes: Mapping[str, Mapping[str, Any]] | None) -> list[Adjustment]:
+    """Adjustments from what a set's manifest records of them: ``changes`` by class key.
+
+    Raises InputError as `read_adjustments` does.
+    """
+    entries = [ClassEntry(key, key, (key,)) for key in changes or {}]
+    known = _Names(entries)
+    return [
+        _adjustment({"class": key, **one}, f"the set's adjustment of {key}", known)
+        for key, one in (changes or {}).items()
+    ]
+
+
 def adjustments_text(adjustments: Iterable[Adjustment], head: str = "") -> str:
     """The YAML of adjustments, in their order and the same for the same ones; ``head`` are comment lines above it."""
     import yaml

@@ -78,7 +78,9 @@ class OpenedSet:
         if self.description or self.manifest is None:
             return self.description
         guidance = "" if self.guidance_scale is None else f", guidance {self.guidance_scale:g}"
-        return f"{self.setting('generator')}{guidance}, recipe '{self.recipe}'"
+        adjusted = len(self.manifest.info.get("adjusted", {}))
+        told = f", {adjusted} {'class' if adjusted == 1 else 'classes'} adjusted" if adjusted else ""
+        return f"{self.setting('generator')}{guidance}, recipe '{self.recipe}'{told}"
 
 
 def open_set(item: SetInput) -> OpenedSet:

@@ -177,6 +177,7 @@ def _licence_head(licence: Licence | None) -> dict[str, str]:
 def _sections(manifest: Manifest, facts: CardFacts) -> list[str]:
     parts = {
         "Prompts": _prompts(manifest, facts),
+        "Adjusted classes": _adjusted(manifest),
         "Failed and flagged images": _rates(manifest, facts),
         "Known failing classes": _failing(manifest, facts),
         "Classes": _classes(manifest),
@@ -194,6 +195,15 @@ def _prompts(manifest: Manifest, facts: CardFacts) -> str:
     if not facts.prompts:
         return f"{text} `prompts.parquet` of the set holds every prompt."
     return f"{text} For example:\n\n" + "\n".join(f"* {_code(prompt)}" for prompt in facts.prompts)
+
+
+def _adjusted(manifest: Manifest) -> str:
+    """The classes that are drawn otherwise than the rest, such as by `synthgap refine`."""
+    rows = [
+        (_name(manifest, key), "; ".join(f"{name} {value}" for name, value in changes.items()))
+        for key, changes in manifest.info.get("adjusted", {}).items()
+    ]
+    return _table(("class", "drawn with"), rows) if rows else ""
 
 
 def _rates(manifest: Manifest, facts: CardFacts) -> str:

@@ -13,6 +13,7 @@ from synthgap.core.records import OVERALL, Finding, Measurement
 CAUSE_WORDS = {
     "ambiguous": "an ambiguous name or prompt",
     "over-adherent": "a guidance that follows the prompt too closely",
+    "under-adherent": "a guidance that follows the prompt too little",
     "low-diversity": "images that are too much alike",
     "concept-missing": "a concept that the prompt does not reach",
     "wrong-concept": "images of something else than the natural class shows",

@@ -29,6 +29,11 @@ def set_guidance(now: float, better: float) -> Advice:
     return _advice(f"Draw at guidance {better:g} instead of {now:g}.", guidance_scale=better)
 
 
+def raise_guidance(now: float, usual: float) -> Advice:
+    """The class is lost, and no sweep tells which guidance is enough."""
+    return _advice(f"Draw at guidance {usual:g}, the generator's own, instead of {now:g}.", guidance_scale=usual)
+
+
 def drop_copies() -> Advice:
     """Images are copies of others."""
     return _advice("Remove the copies and draw as many again, a different seed for every image.", drop_copies=True)

@@ -37,6 +37,8 @@ class Case:
     prompts: EmbeddingSet | None = None
     """The prompts the synthetic set was drawn from, by the same encoder."""
     guidance_scale: float | None = None
+    usual_guidance: float | None = None
+    """What the generator is drawn at where nobody asks for another; a set drawn at less may follow its prompts too little."""
     recipe: str = ""
     sweep: Sequence[SweepSet] = ()
     senses: Mapping[str, Sequence[ClassEntry]] = field(default_factory=dict)

@@ -29,8 +29,8 @@ from synthgap.stages.diagnosis.intervals import (
 
 ENOUGH_CLASSES = 5
 """From this many classes on, a shift that all share is told from the fault of one."""
-CUT_AT_MOST = 1000
-"""Images of a class that are cut in two."""
+LOOKED_AT = 1000
+"""Images of a class whose directions are looked at."""
 BEYOND = 0.95
 """Natural images nearer to their centroid than this quantile are the inner ones."""
 ALIGNED = 0.25
@@ -47,7 +47,7 @@ class Concept:
 
     accuracy: Array
     """Centroid accuracy of the synthetic images, references natural."""
-    kept: Array
+    kept: Estimates
     """The same once the shift that all classes share is taken out, where that is more."""
     baseline: Array
     """The same for natural images that are no references."""
@@ -63,6 +63,8 @@ class Concept:
     """The other class that most images lie nearest to, with the share; (-1, 0) where there is none."""
     shows: list[int]
     """That class where these images lie as its natural images do, else -1."""
+    to_middle: Array
+    """Of the squared shift that is the class's own, the share that points to the middle of all natural classes."""
 
 
 def measure_concept(
@@ -98,7 +100,7 @@ def measure_concept(
     taken_for = _taken_for(predicted, synthetic, count)
     return Concept(
         accuracy=accuracy,
-        kept=np.maximum(kept.value, accuracy),
+        kept=kept,
         baseline=baseline.value,
         loss=loss,
         shift=shift,
@@ -106,6 +108,7 @@ def measure_concept(
         astray=_astray(merged(reference, query), moved_back),
         taken_for=taken_for,
         shows=[_shows(reference, moved_back, index, other, seed) for index, (other, _) in enumerate(taken_for)],
+        to_middle=_to_middle(merged(reference, query), moved_back),
     )
 
 
@@ -174,7 +177,7 @@ def _directions(natural: Sample, synthetic: Sample) -> Array:
     """In how many directions the images of a class spread: trace squared over the trace of the square, at least 1."""
     found = []
     for index in range(len(natural.rows)):
-        parts = [evenly(images.of(index), CUT_AT_MOST).double() for images in (natural, synthetic)]
+        parts = [evenly(images.of(index), LOOKED_AT).double() for images in (natural, synthetic)]
         e = torch.cat([part - part.mean(dim=0) for part in parts if len(part) > 1] or [torch.ones(1, 1)])
         gram = e @ e.T
         trace = gram.diagonal().mean()
@@ -227,6 +230,34 @@ def _astray(natural: Sample, synthetic: Sample) -> Estimates:
     return more.scaled(1.0, usual).where(one_sided & _outlying(more, usual))
 
 
+def _to_middle(natural: Sample, synthetic: Sample) -> Array:
+    """The share of each class's squared shift that points to the middle of all natural classes; NaN for no shift.
+
+    Images that lose their class for none in particular end up there; another concept lies off that line, as far from
+    the middle as classes do. NaN below `ENOUGH_CLASSES`, where the middle is hardly off the line to any other class.
+    """
+    means, own = (_class_means(images).double() for images in (natural, synthetic))
+    if len(means) < ENOUGH_CLASSES:
+        return np.full(len(means), np.nan)
+    # What two means of the same images would be apart by chance is taken out.
+    chance = torch.stack([_chance(images) for images in (natural, synthetic)]).sum(dim=0)
+    shift, way = own - means, means.mean(dim=0) - means
+    along = (shift * way).sum(dim=1) / torch.linalg.vector_norm(way, dim=1)
+    square = (shift**2).sum(dim=1) - chance
+    share: Array = (along.clamp_min(0) ** 2 / square).where(square > 0, torch.nan).numpy()
+    return share
+
+
+def _chance(images: Sample) -> Tensor:
+    """Expected squared distance of each class's mean from the true one, float64 (c,)."""
+    return torch.stack(
+        [
+            e.double().var(dim=0, correction=0).sum() / max(1, len(e) - 1)
+            for e in map(images.of, range(len(images.rows)))
+        ]
+    )
+
+
 def _alignment(e: Tensor) -> float:
     """Mean inner product of two different vectors over the mean square of one: 0 on all sides, 1 for one direction."""
     n, square = len(e), float((e**2).sum())
@@ -276,65 +307,3 @@ def _taken_for(predicted: Tensor, synthetic: Sample, count: int) -> list[tuple[i
         other = int(votes.argmax())
         found.append((other, float(votes[other]) / len(rows)) if len(rows) and votes[other] > 0 else (-1, 0.0))
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Mixture:
-    """A class whose images fall into two clusters, of which one matches the natural images."""
-
-    share_off: float
-    """Share of images in the cluster that does not match."""
-    apart: float
-    """Distance between the clusters' means in standard deviations along the line between them."""
-    apart_natural: float
-    """The same for natural images cut in two the same way."""
-
-
-def find_mixture(reference: Tensor, query: Tensor, synthetic: Tensor) -> Mixture | None:
-    """Whether one part of a class's images matches the natural ones and another part, a cluster of its own, does not.
-
-    Any set can be cut in two, and the cut halves look apart; so as many natural images are cut the same way, and the
-    synthetic cut must be wider by half. None where it is not, or where both parts match, or neither.
-    """
-    natural = torch.cat([reference, query])
-    size = min(len(natural), len(synthetic), CUT_AT_MOST)
-    if size < 4:
-        return None
-    synthetic = evenly(synthetic, size)
-    first, apart = _cut(synthetic)
-    _, apart_natural = _cut(evenly(natural, size))
-    share = float(first.double().mean())
-    if apart < 1.5 * apart_natural or min(share, 1 - share) < 0.1:
-        return None
-    centre = metrics.uvec(reference.mean(dim=0))
-    usual = (1 - query @ centre).double()
-    limit = float(usual.mean() + 2 * usual.std())
-    parts = [float((1 - synthetic[part] @ centre).mean()) for part in (first, ~first)]
-    inside = [distance <= limit for distance in parts]
-    if inside[0] == inside[1]:
-        return None
-    return Mixture(1 - share if inside[0] else share, apart, apart_natural)
-
-
-def _cut(e: Tensor, steps: int = 20) -> tuple[Tensor, float]:
-    """Cut vectors in two by 2-means from the first principal direction; the mask of one part, and how far apart."""
-    centred = (e - e.mean(dim=0)).double()
-    axis = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -1]
-    # An eigenvector's sign is arbitrary: the largest entry decides it, so that the mask is always the same one.
-    axis = axis * torch.sign(axis[axis.abs().argmax()])
-    part = centred @ axis > 0
-    for _ in range(steps):
-        if part.all() or not part.any():
-            return part, 0.0
-        difference_of_means = centred[part].mean(dim=0) - centred[~part].mean(dim=0)
-        along = centred @ difference_of_means
-        threshold = (along[part].mean() + along[~part].mean()) / 2
-        moved = along > threshold
-        if torch.equal(moved, part):
-            break
-        part = moved
-    if min(int(part.sum()), int((~part).sum())) < 2:
-        return part, 0.0
-    along = centred @ (difference_of_means / torch.linalg.vector_norm(difference_of_means).clamp_min(1e-12))
-    within = float(torch.sqrt((along[part].var() + along[~part].var()) / 2))
-    return part, float(along[part].mean() - along[~part].mean()) / max(within, 1e-12)

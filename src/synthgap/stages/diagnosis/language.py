@@ -11,11 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from synthgap import metrics
 from synthgap.core.records import ClassEntry
 from synthgap.stages.diagnosis.case import Sample, class_sums
-from synthgap.stages.diagnosis.intervals import Array, Estimate, Estimates, difference, wilson
+from synthgap.stages.diagnosis.intervals import Array, Estimate, Estimates, difference, spread_around, student, wilson
+
+SAME_PROMPT = 1e-4
+"""Prompts of two classes nearer than this, as unit vectors, are the same words: 0 but for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,10 @@ class Language:
     miss_synthetic: Estimates
     gap: Estimates
     """How much better the prompts find synthetic than natural images of this class, beyond what is usual."""
-    leaning: Array
+    leaning: Estimates
     """Where the prompt lies on the way from the natural (0) to the synthetic centroid (1), the modality gap taken out."""
+    twin: list[int]
+    """Another class with the very same prompts, which counts as found where this one is; -1 where there is none."""
 
 
 def measure_language(
@@ -47,9 +53,12 @@ def measure_language(
     """
     count = len(prompts.rows)
     found = []
+    same = _same_prompts(prompts)
+    first = same.double().argmax(dim=1)
     for images in (natural, synthetic):
         nearest = metrics.nearest_centroid(prompts.e, prompts.labels, images.e, num_classes=count, seed=seed)
-        found.append(wilson(class_sums(nearest == images.labels, images.labels, count), images.counts))
+        hits = class_sums(first[nearest] == first[images.labels], images.labels, count)
+        found.append(wilson(hits, images.counts))
     usual = [float(np.nanmedian(share.value)) for share in found]
     chance = 1 / count
     if not np.nanmedian(found[0].low) > chance:
@@ -67,11 +76,27 @@ def measure_language(
         miss_synthetic=_missing(found[1], np.full(count, usual[1]), chance).where(prompted),
         gap=gap.scaled(1.0, middle).where(prompted),
         leaning=_leaning(prompts, natural, synthetic),
+        twin=[
+            next((other for other, alike in enumerate(row) if alike and other != at), -1)
+            for at, row in enumerate(same.tolist())
+        ],
     )
 
 
-def _leaning(prompts: Sample, natural: Sample, synthetic: Sample) -> Array:
-    """The gap is the median over the classes of what lies between prompt and natural images."""
+def _same_prompts(prompts: Sample) -> Tensor:
+    """Which classes are drawn from the same prompts, bool (c, c), a class without any from its own."""
+    count = len(prompts.rows)
+    means = torch.stack([prompts.of(index).double().mean(dim=0) for index in range(count)])
+    # NaN, of a class without prompts, is near nothing.
+    return (torch.cdist(means, means) < SAME_PROMPT) | torch.eye(count, dtype=torch.bool)
+
+
+def _leaning(prompts: Sample, natural: Sample, synthetic: Sample) -> Estimates:
+    """The gap is the median over the classes of what lies between prompt and natural images.
+
+    The interval holds what images of each set vary by along the way (delta method), and what the prompts of the other
+    classes scatter by along it: of a prompt itself there is only one.
+    """
     means = []
     for images in (prompts, natural, synthetic):
         middle = [images.of(index).double().mean(dim=0) for index in range(len(images.rows))]
@@ -80,8 +105,26 @@ def _leaning(prompts: Sample, natural: Sample, synthetic: Sample) -> Array:
     apart = apart - np.nanmedian(apart, axis=0)
     moved = moved - np.nanmedian(moved, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        leaning: Array = (apart * moved).sum(axis=1) / (moved**2).sum(axis=1)
-    return leaning
+        square = (moved**2).sum(axis=1, keepdims=True)
+        value = (apart * moved).sum(axis=1) / square[:, 0]
+        by_natural, by_synthetic = (
+            (2 * value[:, None] * moved - apart - moved) / square,
+            (apart - 2 * value[:, None] * moved) / square,
+        )
+        along = apart @ (moved / square).T  # (c, c): the prompt of each class along the way of each
+    variance = _variance(by_natural, natural) + _variance(by_synthetic, synthetic)
+    np.fill_diagonal(along, np.nan)
+    variance += np.array([spread_around(column, 0.0) ** 2 for column in along.T])
+    return student(value, variance, np.full(len(value), np.inf))
+
+
+def _variance(gradient: Array, images: Sample) -> Array:
+    """Variance of a figure with this gradient (c, d) in each class's mean, float64 (c,)."""
+    found = [
+        float((images.of(index).double() @ torch.from_numpy(row)).var(correction=0)) / max(1, len(rows) - 1)
+        for index, (row, rows) in enumerate(zip(gradient, images.rows, strict=True))
+    ]
+    return np.array(found)
 
 
 def _missing(share: Estimates, usual: Array, chance: float) -> Estimates:

@@ -1,4 +1,4 @@
-"""Is the lack of diversity a matter of guidance? (M reason 2: adherence to the prompt)"""
+"""Is it a matter of guidance: too alike for too much of it (M reason 2), or not the class for too little?"""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 from synthgap.stages.diagnosis.case import Sample, SweepSet, merged, sample
 from synthgap.stages.diagnosis.concept import Concept, measure_concept
 from synthgap.stages.diagnosis.diversity import narrowing, spread_ratio
-from synthgap.stages.diagnosis.intervals import Estimates
+from synthgap.stages.diagnosis.intervals import Estimates, difference
 
 MENDED = 0.25
-"""A lower guidance must give back this share of the lacking diversity to be called the cause."""
+"""Another guidance must give back this share of the lacking diversity, or accuracy, to be called the cause."""
 STEPS = 10
 """Parts that the way from one set's guidance to the next is cut in."""
 Point = tuple[float, float, float]
@@ -99,6 +99,51 @@ def find_remedy(
     ]
     good = [offer for offer in offers if offer.kept]
     return min(good or offers, key=lambda offer: abs(np.log(offer.ratio)), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """What a higher guidance gives."""
+
+    guidance_scale: float
+    accuracy: float
+    now: float
+    needed: float
+    """Accuracy of natural images."""
+    between: bool
+    """Whether the figures are read off between two sets."""
+
+    @property
+    def words(self) -> str:
+        """The gain in a sentence."""
+        by = ", read off between the sets of the sweep" if self.between else ""
+        return (
+            f"At guidance {self.guidance_scale:g} accuracy is {self.accuracy:.2f} (now {self.now:.2f}, natural"
+            f" {self.needed:.2f}{by})."
+        )
+
+
+def find_rise(index: int, guidance_scale: float, now: Concept, points: Sequence[SweepPoint]) -> Rise | None:
+    """The least higher guidance at which accuracy meets natural images', or the best one where none does.
+
+    ``points`` are the sets at higher guidance. Accuracy, the shift that all classes share taken out, is taken to change
+    evenly between neighbouring sets. None where no set clearly gives back `MENDED` of what is lost: then guidance is
+    not the cause.
+    """
+    needed, kept = float(now.baseline[index]), float(now.kept.value[index])
+    gains = [difference(point.concept.kept, now.kept).at(index) for point in points]
+    if not any(gain.low > 0 and gain.value >= MENDED * (needed - kept) for gain in gains):
+        return None
+    path = [(guidance_scale, kept)]
+    path += sorted((point.guidance_scale, float(point.concept.kept.value[index])) for point in points)
+    steps = [
+        tuple(left[at] + t * (right[at] - left[at]) for at in (0, 1))
+        for left, right in pairwise(path)
+        for t in np.linspace(0, 1, STEPS + 1)[1:]
+    ]
+    scale, accuracy = next((step for step in steps if step[1] >= needed), max(steps, key=lambda step: step[1]))
+    scale = round(scale, 1)
+    return Rise(scale, accuracy, path[0][1], needed, scale not in {point.guidance_scale for point in points})
 
 
 def _between(left: Point, right: Point, t: float) -> Point:

@@ -11,11 +11,12 @@ from synthgap.core.records import Finding
 from synthgap.stages.diagnosis import advice
 from synthgap.stages.diagnosis.advice import Advice
 from synthgap.stages.diagnosis.case import Case, Sample
-from synthgap.stages.diagnosis.concept import Concept, Mixture, find_mixture
+from synthgap.stages.diagnosis.concept import Concept
 from synthgap.stages.diagnosis.diversity import Diversity
 from synthgap.stages.diagnosis.intervals import UNKNOWN, Estimate
 from synthgap.stages.diagnosis.language import Language, OtherSense, find_other_sense, other_sense_class
-from synthgap.stages.diagnosis.sweep import SweepPoint, find_remedy
+from synthgap.stages.diagnosis.mixture import Mixture, find_mixture
+from synthgap.stages.diagnosis.sweep import SweepPoint, find_remedy, find_rise
 
 TOLERANCE = 0.15
 """Of what natural images have, the share whose loss is not worth acting on. A fault is flagged when its figure is
@@ -28,6 +29,11 @@ TOWARDS_SYNTHETIC = 0.5
 """From half of the way from the natural to the synthetic images on, a prompt means what is drawn."""
 MOST = 0.5
 """A class of the list explains the images if this share of those that are lost is taken for it."""
+TO_MIDDLE = 0.75
+"""From this share of its squared shift on, a class has moved to the middle of all classes, and not to a concept: of
+equally distant classes a concept has 0.5 to 0.6."""
+SCATTERED = 2 / 3
+"""Images are lost to no class in particular if less than this share of them is taken for one."""
 UNCERTAIN = 0.5
 """A sound class whose interval reaches further than this is said to have too few images."""
 NOT_FOUND = 0.4
@@ -100,7 +106,7 @@ def _sound(signs: Signs, index: int, known: Sequence[Candidate]) -> Finding:
     if not known or min(signs.synthetic.counts[index], signs.natural.counts[index]) < signs.few:
         evidence = f"Not judged: too few images to tell; a loss of up to {possible:.0%} is possible. {sizes}"
         return Finding(key, "sound", float("nan"), False, advice.more_images().text, evidence, 0.0, possible)
-    evidence = f"Within what natural images differ by: {_accuracy(signs, index)}; {_spread(signs, index)}."
+    evidence = f"Within what natural images differ by: {_accuracy(signs, index)}; {_spread(signs, index)}.{_same_prompt(signs, index)}"
     told = advice.nothing()
     if possible > UNCERTAIN:
         evidence += f" So few images leave room for a loss of up to {possible:.0%}."
@@ -126,15 +132,49 @@ def _concept(signs: Signs, index: int) -> Candidate | None:
     other = _other_sense(signs, index, loss, shift)
     proven = [sign for sign in (loss, astray, other.more if other else UNKNOWN) if _proven(sign)]
     proven += [shift] if moved else []
+    severity = max(proven, key=lambda sign: sign.value) if proven else loss
+    if other is None and not _same_prompt(signs, index):
+        unguided = _under_adherent(signs, index, severity, proven=bool(proven))
+        if unguided is not None:
+            return unguided
     if not proven:
         known = [sign for sign in (loss, shift) if sign.known]
         return _unproven(known) if known else None
-    severity = max(proven, key=lambda sign: sign.value)
     mixture = find_mixture(signs.reference.of(index), signs.query.of(index), signs.synthetic.of(index))
     cause, reason = _which(signs, index, other, mixture, moved=moved)
     aside = f"; {astray.value:.0%} more of them than of natural ones lie off to one side" if _proven(astray) else ""
     evidence = f"{_accuracy(signs, index)}; {_shift(signs, index)}{aside}.{reason} {_worst_images(signs, index)}"
     return Candidate(cause, severity, True, evidence, _rewording(signs, index, cause))
+
+
+def _under_adherent(signs: Signs, index: int, severity: Estimate, *, proven: bool) -> Candidate | None:
+    """The images lose the class for none in particular, at a guidance that is low: a higher one is the remedy.
+
+    A sweep proves it where accuracy clearly rises with guidance. Without one the loss must be ``proven``, the guidance
+    below the generator's own, the images as varied as natural ones, and no other class behind most of those that are lost.
+    """
+    concept, guidance, usual = signs.concept, signs.case.guidance_scale, signs.case.usual_guidance
+    lost = concept.loss.at(index).value > TOLERANCE
+    if guidance is None or not lost or not concept.to_middle[index] >= TO_MIDDLE:
+        return None
+    taken, share = concept.taken_for[index]
+    evidence = (
+        f"{_accuracy(signs, index)}; {concept.to_middle[index]:.0%} of its shift points to the middle of all classes, not"
+        f" to one of them; {_spread(signs, index)}. {_worst_images(signs, index)}"
+    )
+    higher = [point for point in signs.sweep if point.guidance_scale > guidance]
+    if higher:
+        rise = find_rise(index, guidance, concept, higher)
+        if rise is None:
+            return None
+        told = advice.set_guidance(guidance, rise.guidance_scale)
+        return Candidate("under-adherent", severity, True, f"{evidence} {rise.words}", told)
+    narrow = _proven(_lost_spread(signs, index), ALIKE)
+    explained = taken >= 0 and share >= SCATTERED * (1 - concept.accuracy[index])
+    if not proven or usual is None or guidance >= usual or narrow or explained:
+        return None
+    evidence += f" No higher guidance was drawn that could prove that guidance {guidance:g} is the cause."
+    return Candidate("under-adherent", severity, True, evidence, advice.raise_guidance(guidance, usual))
 
 
 def _other_sense(signs: Signs, index: int, loss: Estimate, shift: Estimate) -> OtherSense | None:
@@ -151,6 +191,8 @@ def _which(
 ) -> tuple[str, str]:
     """Ambiguous or wrong-concept, and why; ``moved`` when the images lie elsewhere and are not only told less well."""
     taken, share = signs.concept.taken_for[index]
+    if words := _same_prompt(signs, index):
+        return "ambiguous", words
     if other is not None:
         words = f" {other.share:.0%} of the images lie nearer to '{other.sense}' than to the class's own sense (natural {other.share_natural:.0%})."
         return "ambiguous", words
@@ -166,16 +208,41 @@ def _which(
             f" way: {mixture.apart_natural:.1f}); {mixture.share_off:.0%} lie in the one that natural images do not share."
         )
     language = signs.language
-    if language is not None and language.leaning[index] <= TOWARDS_SYNTHETIC and language.gap.at(index).low <= 0:
+    if language is None:
+        return _by_name(signs, index, share, moved=moved)
+    leaning = language.leaning.at(index)
+    if leaning.value <= TOWARDS_SYNTHETIC and language.gap.at(index).low <= 0:
         return "ambiguous", (
             f" The prompt finds {language.natural[index]:.0%} of the natural images and {language.synthetic[index]:.0%}"
             f" of the synthetic ones (usual {language.synthetic_usual:.0%}): the encoder reads it as it is meant, the"
-            " generator otherwise."
+            f" generator otherwise.{_doubt(leaning)}"
         )
+    cause, words = _by_name(signs, index, share, moved=moved)
+    return cause, words or _doubt(leaning)
+
+
+def _by_name(signs: Signs, index: int, share: float, *, moved: bool) -> tuple[str, str]:
+    """Ambiguous where the name has several senses and nothing else explains the images, else wrong-concept."""
     senses = signs.case.senses.get(signs.order[index], ())
     if len(senses) > 1 and moved and share < 0.5:
         return "ambiguous", f" The name has {len(senses)} senses, and no class of the list explains the images."
     return "wrong-concept", ""
+
+
+def _doubt(leaning: Estimate) -> str:
+    """Says so where the prompt may mean what is drawn as well as what is natural."""
+    if not leaning.known or not leaning.low <= TOWARDS_SYNTHETIC <= leaning.high:
+        return ""
+    return (
+        f" Ambiguous and wrong-concept cannot be told apart here: the prompt lies {_share(leaning)} of the way from the"
+        " natural to the synthetic images."
+    )
+
+
+def _same_prompt(signs: Signs, index: int) -> str:
+    """A sentence where another class is drawn from the very same prompts; else nothing."""
+    twin = -1 if signs.language is None else signs.language.twin[index]
+    return f" It is drawn from the same prompt as '{signs.name(twin)}'." if twin >= 0 else ""
 
 
 def _wording(signs: Signs, index: int) -> Candidate | None:
@@ -198,19 +265,19 @@ def _wording(signs: Signs, index: int) -> Candidate | None:
     differs = max(concept.loss.at(index).low, concept.shift.at(index).low) > 0
     if _proven(gap) and missing_n.low > 0 and differs:
         evidence = f"{found} {_accuracy(signs, index)}; {_shift(signs, index)}. {_worst_images(signs, index)}"
-        return Candidate("wrong-concept", gap, True, evidence, _rewording(signs, index, "wrong-concept"))
+        same = _same_prompt(signs, index)
+        cause = "ambiguous" if same else "wrong-concept"
+        return Candidate(cause, gap, True, evidence + same, _rewording(signs, index, cause))
     return None
 
 
 def _diversity(signs: Signs, index: int) -> Candidate | None:
     """The images are alike: over-adherent where a lower guidance mends it, else low-diversity."""
     all_signs = signs.diversity
-    ratio, coverage, copies, varied = (
-        part.at(index) for part in (all_signs.ratio, all_signs.coverage, all_signs.copies, all_signs.varied)
-    )
-    spread = Estimate(1 - ratio.value, 1 - ratio.high, 1 - ratio.low)
+    coverage, copies, varied = (part.at(index) for part in (all_signs.coverage, all_signs.copies, all_signs.varied))
+    spread = _lost_spread(signs, index)
     # Images that miss the natural ones for lying elsewhere are not alike: coverage counts only with a smaller spread.
-    deficits = [spread, copies, varied] + ([coverage] if ratio.value < 1 else [])
+    deficits = [spread, copies, varied] + ([coverage] if spread.value > 0 else [])
     known = [sign for sign in deficits if sign.known]
     if not known:
         return None
@@ -236,6 +303,11 @@ def _diversity(signs: Signs, index: int) -> Candidate | None:
     return Candidate("low-diversity", severity, True, evidence, told)
 
 
+def _lost_spread(signs: Signs, index: int) -> Estimate:
+    ratio = signs.diversity.ratio.at(index)
+    return Estimate(1 - ratio.value, 1 - ratio.high, 1 - ratio.low)
+
+
 def _rewording(signs: Signs, index: int, cause: str) -> Advice:
     proposal = signs.case.proposals.get(signs.order[index])
     if cause == "ambiguous":
@@ -246,7 +318,7 @@ def _rewording(signs: Signs, index: int, cause: str) -> Advice:
 def _accuracy(signs: Signs, index: int) -> str:
     concept, (taken, share) = signs.concept, signs.concept.taken_for[index]
     mistaken = f", {share:.0%} nearest to '{signs.name(taken)}'" if taken >= 0 and share >= 0.1 else ""
-    kept = concept.kept[index]
+    kept = concept.kept.value[index]
     back = f", {kept:.0%} without the shift that all classes share" if kept > concept.accuracy[index] + 0.1 else ""
     return (
         f"natural centroids recognise {concept.accuracy[index]:.0%} of its images"

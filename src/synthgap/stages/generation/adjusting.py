@@ -99,7 +99,9 @@ def _accepted(findings: Sequence[Finding], names: Mapping[str, str], accept: Seq
     return found
 
 
-CAUSES = frozenset({"ambiguous", "over-adherent", "low-diversity", "wrong-concept", "concept-missing"})
+CAUSES = frozenset(
+    {"ambiguous", "over-adherent", "under-adherent", "low-diversity", "wrong-concept", "concept-missing"}
+)
 
 
 def _change(asked: Mapping[str, Any], standing: Adjustment | None, spec: GenerateSpec) -> tuple[dict[str, Any], str]:

@@ -14,6 +14,7 @@ from synthgap.stages.report.tables import Row, RunTables
 CAUSES: dict[str, tuple[str, str]] = {
     "ambiguous": ("ambiguous", "The name has several senses, and the generator draws another one."),
     "over-adherent": ("over-adherent", "The prompt is followed too closely at this guidance: typical, and all alike."),
+    "under-adherent": ("under-adherent", "The prompt is followed too little at this guidance: images lose the class."),
     "low-diversity": ("low diversity", "The images spread less than natural ones, though they mean the right thing."),
     "concept-missing": (
         "concept missing",
