@@ -47,7 +47,7 @@ Pair = tuple[str, str]
 def main() -> None:
     """Train, measure, correlate, print."""
     given = _arguments()
-    paths = {path.stem: path for path in (given.natural, *given.synthetic)}
+    paths = {open_images(path).name: path for path in (given.natural, *given.synthetic)}
     accuracy = _accuracies(paths, given)
     natural, *sets = paths
     options = CompareOptions(EncoderSpec(encoder=given.encoder), MeasureSpec(), progress=Progress())

@@ -52,6 +52,7 @@ METRICS_MAY = {
     "itertools",
     "math",
     "typing",
+    "warnings",
 }
 
 

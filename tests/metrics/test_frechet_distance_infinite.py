@@ -69,22 +69,18 @@ def test_too_few_images(metrics: SimpleNamespace, n: int) -> None:
     assert len(found.sizes) == len(found.distances) == 0
 
 
-def covariance(of: Gaussian) -> Tensor:
-    return of[1].T @ of[1]
-
-
 @pytest.mark.parametrize("d", [3, 40])
 def test_growing_and_shrinking_gaussians_are_those_of_the_rows(d: int) -> None:
     """Whether the sums are added up or the rows are few, and far from the origin."""
     x = normal(100, d, 0) * 2 + 1000
     for size, found in zip([10, 39, 41, 60, 100], growing(x, [10, 39, 41, 60, 100]), strict=True):
         expected = np.cov(x[:size].double().numpy().T)
-        np.testing.assert_allclose(covariance(found).numpy(), expected, atol=1e-8)
-        np.testing.assert_allclose(found[0].numpy(), x[:size].double().mean(dim=0).numpy(), rtol=1e-12)
+        np.testing.assert_allclose(found.covariance.numpy(), expected, atol=1e-8)
+        np.testing.assert_allclose(found.mean.numpy(), x[:size].double().mean(dim=0).numpy(), rtol=1e-12)
     groups = torch.arange(100) % 4
     for left, found in enumerate(leaving_out(x, groups, 4)):
-        np.testing.assert_allclose(covariance(found).numpy(), np.cov(x[groups != left].double().numpy().T), atol=1e-8)
-    np.testing.assert_allclose(covariance(gaussian(x)).numpy(), np.cov(x.double().numpy().T), atol=1e-8)
+        np.testing.assert_allclose(found.covariance.numpy(), np.cov(x[groups != left].double().numpy().T), atol=1e-8)
+    np.testing.assert_allclose(gaussian(x).covariance.numpy(), np.cov(x.double().numpy().T), atol=1e-8)
 
 
 def test_moments_of_nothing_add_nothing() -> None:

@@ -225,7 +225,7 @@ def test_an_int8_product_that_is_wrong_or_absent_is_not_used(
     assert _screening.choose_path(torch.device("cpu"), 64) == ("int8" if int8_is_exact() else "float32")
     int8_is_exact.cache_clear()
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
-    monkeypatch.setattr(_screening, "_product", broken)
+    monkeypatch.setattr(_screening, "code_products", broken)
     assert _screening.choose_path(torch.device("cpu"), 64) == "float32"
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from synthgap.metrics import _blocks
-from synthgap.metrics._blocks import TIE, row_blocks
+from synthgap.metrics._blocks import row_blocks
 
 
 def tiles(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
@@ -39,12 +39,3 @@ def squared_distances(x: Tensor, y: Tensor, origin: Tensor) -> Tensor:
     x, y = x.double() - origin, y.double() - origin
     lengths = x.square().sum(dim=1).unsqueeze(1) + y.square().sum(dim=1)
     return torch.addmm(lengths, x, y.T, alpha=-2).clamp_min(0)
-
-
-def rounding(origin: Tensor, *sets: Tensor) -> float:
-    """How far `squared_distances` may be off: `TIE` of the largest squared distance to the origin."""
-    largest = 0.0
-    for e in sets:
-        for rows in row_blocks(len(e), e.shape[1]):
-            largest = max(largest, float((e[rows].double() - origin).square().sum(dim=1).max()))
-    return TIE * largest

@@ -10,8 +10,33 @@ from torch import Tensor
 
 from synthgap.metrics._blocks import row_blocks
 
-Gaussian = tuple[Tensor, Tensor]
-"""Mean (d,) and a factor F (r, d) of the covariance, ``F.T @ F``, with the fewest rows that are at hand."""
+STRIPS = 4
+"""Parts that a symmetric product is computed in, without those above the diagonal."""
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Mean (d,) and covariance of some vectors in float64, in the smaller of two forms.
+
+    Attributes:
+        mean: (d,).
+        spread: The covariance (d, d); or, where the vectors are few, a factor F (r, d) of it, ``F.T @ F``.
+        factored: Which of the two it is.
+    """
+
+    mean: Tensor
+    spread: Tensor
+    factored: bool
+
+    @property
+    def trace(self) -> Tensor:
+        """Trace of the covariance."""
+        return self.spread.square().sum() if self.factored else self.spread.trace()
+
+    @property
+    def covariance(self) -> Tensor:
+        """The covariance (d, d)."""
+        return self.spread.T @ self.spread if self.factored else self.spread
 
 
 @dataclass(frozen=True)
@@ -33,8 +58,9 @@ class Moments:
         scatter = torch.zeros(d, d, dtype=torch.float64, device=x.device)
         for rows in row_blocks(n, d):
             centred = x[rows].double() - mean
-            scatter.addmm_(centred.T, centred)
-        return cls(n, mean, scatter)
+            for part in strips(d):
+                scatter[part.start :, part].addmm_(centred[:, part.start :].T, centred[:, part])
+        return cls(n, mean, scatter.tril() + scatter.tril(-1).T)
 
     def __add__(self, other: Moments) -> Moments:
         """Of the rows of both (Chan, Golub and LeVeque 1979)."""
@@ -45,22 +71,23 @@ class Moments:
         return Moments(n, mean, self.scatter + other.scatter + between)
 
     def gaussian(self) -> Gaussian:
-        """Mean, and a factor of the covariance over ``n - 1``."""
-        covariance = self.scatter / max(self.n - 1, 1)
-        lower, failed = torch.linalg.cholesky_ex(covariance)
-        if not failed:
-            return self.mean, lower.T
-        values, vectors = torch.linalg.eigh(covariance)  # singular: the rows lie in a subspace
-        return self.mean, (vectors * values.clamp_min(0).sqrt()).T
+        """Mean, and covariance over ``n - 1``."""
+        return Gaussian(self.mean, self.scatter / max(self.n - 1, 1), factored=False)
+
+
+def strips(d: int) -> Iterator[slice]:
+    """Parts of d rows or columns that a product with a triangle is computed in."""
+    width = max(1, -(-d // STRIPS))
+    return (slice(start, min(start + width, d)) for start in range(0, d, width))
 
 
 def gaussian(x: Tensor) -> Gaussian:
-    """Mean and factor of the covariance of rows (n, d); the centred rows themselves where they are few."""
+    """Mean and covariance of rows (n, d); the centred rows themselves are its factor where they are few."""
     n, d = x.shape
     if n > max(d, 1):
         return Moments.of(x).gaussian()
     mean = x.sum(dim=0, dtype=torch.float64) / n
-    return mean, (x.double() - mean) / max(n - 1, 1) ** 0.5
+    return Gaussian(mean, (x.double() - mean) / max(n - 1, 1) ** 0.5, factored=True)
 
 
 def growing(x: Tensor, sizes: Sequence[int]) -> Iterator[Gaussian]:

@@ -1,76 +1,146 @@
-"""Which pairs of vectors are near each other: float32 products find them, float64 distances decide.
+"""Which pairs of vectors are near each other: rounded products find them, float64 distances decide.
 
-With the length as two further columns, ``[x, 1, -|x|^2 / 2] . [y, -|y|^2 / 2, 1] = -|x - y|^2 / 2``: one product gives
-distances that compare at once. They err by at most `Space.slack`, so a pair beyond a limit by more than that is none,
-and the few others are computed anew.
+``-|x - y|^2 / 2 = x . y - |x|^2 / 2 - |y|^2 / 2``. The products of a tile are first those of int8 codes, wrong by at most
+``|x - x'| |y| + |x'| |y - y'|``; all four lengths are measured. The pairs that may lie within their limit are few: float32
+products leave fewer, and float64 distances decide. Where they are not few, float32 products of the whole tile come
+first, then float64 ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from synthgap.metrics._blocks import row_blocks
+from synthgap.metrics._blocks import TIE, row_blocks
 from synthgap.metrics._euclidean import middle, squared_distances
+from synthgap.metrics._pairs import pair_products
+from synthgap.metrics._screening import CHUNK, EPS, GROUP, LEVELS, Codes, choose_path, code_products, write_codes
 
-TILE = (512, 4096)
-"""Rows and columns of a tile: 8 MiB of float32, which stay in the cache."""
+TILE = (256, 4096)
+"""Rows and columns of a tile, multiples of `GROUP`: 4 MiB of scores, which stay in the cache."""
 
-SIDE = 1024
-"""Rows and columns of a tile of a set with itself."""
-
-SPARE = 4
-"""Candidates kept beyond k, so that rows in need of a second search are rare."""
+FEW = 65_536
+"""Pairs of two sets up to which all distances are computed in float64."""
 
 DENSE = 16
-"""Where more than one pair in this many is near, a whole tile in float64 is faster than pair by pair."""
+"""Where more than one pair in this many may be near, a whole tile in higher precision is faster than pair by pair."""
 
-EPS = 2.0**-24
+Step = Literal["int8", "float"]
+Pairs = tuple[Tensor, Tensor]
+"""Row numbers in the first and in the second set."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A set in a `Space`; all but ``raw`` is filled up to whole groups of rows, which are endlessly far from all.
+
+    Attributes:
+        raw: Rows (n, d) as given.
+        rows: Rows around the origin of the space, in its type.
+        half: ``-|x|^2 / 2`` of each row, float64; -inf for those filled up.
+        codes: Rows in int8, a step for each; None in a space without.
+    """
+
+    raw: Tensor
+    rows: Tensor
+    half: Tensor
+    codes: Codes | None
 
 
 class Space:
     """Vectors around the mean of one or two sets."""
 
     def __init__(self, *sets: Tensor) -> None:
-        self.origin = middle(*sets)
+        self.origin, d = middle(*sets), sets[0].shape[1]
         largest = 0.0
         for e in sets:
-            for rows in row_blocks(len(e), e.shape[1]):
+            for rows in row_blocks(len(e), d):
                 largest = max(largest, float((e[rows].double() - self.origin).square().sum(dim=1).max()))
-        self.slack = (4 * len(self.origin) + 32) * EPS * largest
-        """Bound on the error of a product, for any order of summation: half the sum of all its terms' roundings, twice."""
+        self.rounding = TIE * largest
+        """How far `squared_distances` may be off."""
+        self.slack = (4 * d + 32) * EPS * largest
+        """Bound on the error of a float32 product, for any order of summation: half the sum of all roundings, twice."""
         # a lowered matmul precision (TF32, bfloat16) would break the bound; lengths beyond float32 have no products in it
         plain = torch.get_float32_matmul_precision() == "highest" and 1e-30 < largest < 1e30
         self.dtype = torch.float32 if plain else torch.float64
+        screened = plain and choose_path(self.origin.device, d) == "int8"
+        self.steps: tuple[Step, ...] = ("int8", "float") if screened else ("float",)
+        if max(len(e) for e in sets) ** 2 <= FEW:
+            self.steps = ()
 
-    def _codes(self, e: Tensor, last: bool) -> Tensor:
-        """Rows with the two further columns, on the left or on the right of a product."""
-        codes = torch.empty(len(e), e.shape[1] + 2, dtype=self.dtype, device=e.device)
-        for rows in row_blocks(len(e), e.shape[1]):
-            x = e[rows].double() - self.origin
-            codes[rows, :-2], half = x, x.square().sum(dim=1) / -2
-            codes[rows, -2], codes[rows, -1] = (half, 1.0) if last else (1.0, half)
-        return codes
+    def cloud(self, e: Tensor) -> Cloud:
+        """One of the sets, rounded once for all that is asked of it."""
+        n, d = e.shape
+        padded = -(-n // GROUP) * GROUP if self.steps else 0
+        rows = torch.zeros(padded, d, dtype=self.dtype, device=e.device)
+        half = torch.full((padded,), -torch.inf, dtype=torch.float64, device=e.device)
+        for block in row_blocks(min(n, padded), d):
+            x = e[block].double() - self.origin
+            rows[block], half[block] = x, x.square().sum(dim=1) / -2
+        return Cloud(e, rows, half, _codes(rows) if "int8" in self.steps else None)
 
-    def products(self, x: Tensor, y: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Tiles of ``-|x - y|^2 / 2``, each with its rows and columns; a row's tiles follow each other."""
-        left, right = self._codes(x, last=False), self._codes(y, last=True)
-        for top in range(0, len(x), TILE[0]):
-            for start in range(0, len(y), TILE[1]):
-                rows, columns = slice(top, min(top + TILE[0], len(x))), slice(start, min(start + TILE[1], len(y)))
-                yield rows, columns, left[rows] @ right[columns].T
+    def within(self, x: Cloud, y: Cloud, limit_x: Tensor, limit_y: Tensor) -> Iterator[tuple[Pairs, Pairs]]:
+        """Pairs that are near: within the limit of their row in x, and within that of their row in y, exactly.
 
-    def within(self, product: Tensor, limit: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Row and column of the pairs of a tile whose squared distance is at most ``limit``, (r, 1) or (c,), exactly."""
-        maybe = product >= (limit / -2 - self.slack).to(product.dtype)
-        if int(maybe.sum()) * DENSE > maybe.numel():
-            i, j = (squared_distances(x, y, self.origin) <= limit).nonzero().T
-            return i, j
-        i, j = maybe.nonzero().T
-        near = self.squared(x, y, i, j) <= limit.expand_as(product)[i, j]
+        Args:
+            x: n rows.
+            y: m rows.
+            limit_x: Squared distance up to which the rows in y are near a row in x, (n,) float64.
+            limit_y: The same for the rows in y, (m,).
+
+        Returns:
+            The pairs of either kind, tile by tile.
+        """
+        for rows, columns in _tiles(len(x.raw), len(y.raw)):
+            limits = limit_x[rows].unsqueeze(1), limit_y[columns].unsqueeze(0)
+            first, second = self._within(x, y, rows, columns, limits)
+            yield (first[0] + rows.start, first[1] + columns.start), (second[0] + rows.start, second[1] + columns.start)
+
+    def _within(self, x: Cloud, y: Cloud, rows: slice, columns: slice, limits: tuple[Tensor, Tensor]) -> list[Pairs]:
+        """The pairs of a tile by each of the limits (r, 1) and (1, c), counted from its corner."""
+        found: dict[int, Pairs] = {}
+        for step in self.steps:
+            scores, errors = self._scores(x, y, rows, columns, step), _errors(x, y, rows, columns, step)
+            for side in {0, 1} - found.keys():
+                least = (limits[side] / -2 - self.slack).squeeze(1 - side) - errors[side]
+                pairs = _above(scores, least, side)
+                if pairs is not None:
+                    found[side] = self._sure(x, y, rows, columns, pairs, limits[side])
+            if len(found) == 2:
+                return [found[0], found[1]]
+        apart = squared_distances(x.raw[rows], y.raw[columns], self.origin)
+        for side in {0, 1} - found.keys():
+            i, j = (apart <= limits[side]).nonzero().T
+            found[side] = i, j
+        return [found[0], found[1]]
+
+    def _sure(self, x: Cloud, y: Cloud, rows: slice, columns: slice, pairs: Pairs, limit: Tensor) -> Pairs:
+        """Those of the pairs of a tile whose squared distance is at most the limit."""
+        i, j = pairs
+        least = limit.expand(rows.stop - rows.start, columns.stop - columns.start)[i, j]
+        product = self._products(x, y, rows, (i, j + columns.start))
+        near = product >= least / -2 + self.slack
+        doubt = (~near & (product >= least / -2 - self.slack)).nonzero().squeeze(1)
+        near[doubt] = self.squared(x.raw, y.raw, i[doubt] + rows.start, j[doubt] + columns.start) <= least[doubt]
         return i[near], j[near]
+
+    def _scores(self, x: Cloud, y: Cloud, rows: slice, columns: slice, step: Step) -> Tensor:
+        """``-|x - y|^2 / 2`` of a tile of whole groups, but for the rounding of the step and of float32."""
+        rows, columns = _filled(rows), _filled(columns)
+        left, right = x.half[rows].to(self.dtype).unsqueeze(1), y.half[columns].to(self.dtype)
+        if step == "float" or x.codes is None or y.codes is None:
+            return torch.addmm(right, x.rows[rows], y.rows[columns].T).add_(left)
+        scores = code_products(x.codes.values[rows], y.codes.values[columns]).to(self.dtype)
+        return scores.mul_(y.codes.step[columns]).mul_(x.codes.step[rows].unsqueeze(1)).add_(right).add_(left)
+
+    def _products(self, x: Cloud, y: Cloud, rows: slice, pairs: Pairs) -> Tensor:
+        """``-|x - y|^2 / 2`` of pairs ordered by row of x, counted from the first of ``rows``; errs by half of `slack`."""
+        i, j = pairs
+        return pair_products(x.rows[rows], y.rows, i, j).double() + x.half[rows][i] + y.half[j]
 
     def squared(self, x: Tensor, y: Tensor, i: Tensor, j: Tensor) -> Tensor:
         """Squared distances of pairs, in float64."""
@@ -79,49 +149,132 @@ class Space:
             found[pairs] = (x[i[pairs]].double() - y[j[pairs]].double()).square().sum(dim=1)
         return found
 
-    def reach(self, e: Tensor, k: int) -> Tensor:
+    def reach(self, x: Cloud, k: int) -> Tensor:
         """Squared distance of each row to its k-th nearest other row, (n,) float64; infinite where there are fewer."""
-        n = len(e)
-        reach = torch.full((n,), torch.inf, dtype=torch.float64, device=e.device)
-        if n <= k:
-            return reach
-        count = min(k + SPARE, n - 1)
-        left, right = self._codes(e, last=False), self._codes(e, last=True)
-        best = torch.full((n, count), -torch.inf, dtype=self.dtype, device=e.device)
-        names = torch.zeros(n, count, dtype=torch.long, device=e.device)
-        for top in range(0, n, SIDE):
-            for start in range(top, n, SIDE):  # a distance is found once for both of its rows
-                rows, columns = slice(top, top + SIDE), slice(start, start + SIDE)
-                product = left[rows] @ right[columns].T
-                if top == start:
-                    product.fill_diagonal_(-torch.inf)
-                else:
-                    _merge(best[columns], names[columns], product.T.contiguous(), top)
-                _merge(best[rows], names[rows], product, start)
-        for rows in row_blocks(n, count * e.shape[1]):
-            reach[rows] = self._kth(e, rows, best[rows].double(), names[rows], k)
+        n = len(x.raw)
+        reach = torch.full((n,), torch.inf, dtype=torch.float64, device=x.raw.device)
+        if n > k:
+            for top in range(0, n, TILE[0]):
+                rows = slice(top, min(top + TILE[0], n))
+                reach[rows] = self._reach(x, rows, k)
         return reach
 
-    def _kth(self, e: Tensor, rows: slice, best: Tensor, names: Tensor, k: int) -> Tensor:
-        """The k-th smallest of the distances to the candidates, or to all others where the candidates are not certain."""
-        i = torch.arange(len(names), device=e.device).repeat_interleave(names.shape[1])
-        exact = self.squared(e[rows], e, i, names.flatten()).view(names.shape)
-        kth = exact.kthvalue(k, dim=1).values
-        if names.shape[1] < len(e) - 1:
-            # what is no candidate is at least as far as the furthest candidate seemed
-            unsure = (kth > -2 * (best.amin(dim=1) + self.slack)).nonzero().squeeze(1)
-            for part in row_blocks(len(unsure), len(e)):
-                own = unsure[part]
-                apart = squared_distances(e[rows][own], e, self.origin)
-                apart[torch.arange(len(own)), own + rows.start] = torch.inf
-                kth[own] = apart.kthvalue(k, dim=1).values
-        return kth
+    def _reach(self, x: Cloud, rows: slice, k: int) -> Tensor:
+        for step in self.steps:
+            pairs = self._candidates(x, rows, k, step)
+            if pairs is not None:
+                return self._kth(x, rows, pairs, k)
+        return self._kth_of_all(x, rows, k)
+
+    def _candidates(self, x: Cloud, rows: slice, k: int, step: Step) -> Pairs | None:
+        """Pairs among which are the k nearest others of some rows and all that tie with them; None where too many are.
+
+        The k-th highest of the best scores of the groups is at most the k-th highest score: a floor without a sort.
+        """
+        n = len(x.raw)
+        error = _errors(x, x, rows, slice(0, n), step)[0] + self.slack
+        best = torch.empty(len(error), 0, dtype=self.dtype, device=error.device)
+        kept: list[tuple[Tensor, Tensor, Tensor]] = []
+        least = torch.full_like(error, -torch.inf)
+        for start in range(0, n, TILE[1]):
+            columns = slice(start, min(start + TILE[1], n))
+            scores = self._scores(x, x, rows, columns, step)
+            own = torch.arange(n, device=best.device)[max(rows.start, start) : min(rows.stop, columns.stop)]
+            scores[own - rows.start, own - start] = -torch.inf
+            peaks = scores.view(len(scores), GROUP, -1).amax(dim=1)
+            best = torch.cat([best, peaks[: len(best)]], dim=1)
+            best = best.topk(min(k, best.shape[1]), dim=1).values
+            if best.shape[1] == k:
+                least = best[:, -1].double() - 2 * error
+            found = _above(scores, least, 0)
+            if found is None:
+                return None
+            kept.append((found[0], found[1] + start, scores[found]))
+        i, j, score = (torch.cat(parts) for parts in zip(*kept, strict=True))
+        last = score >= least.to(score.dtype)[i]
+        order = i[last].argsort(stable=True)
+        return i[last][order], j[last][order]
+
+    def _kth(self, x: Cloud, rows: slice, pairs: Pairs, k: int) -> Tensor:
+        """The k-th smallest squared distance of each row among its pairs; only what float32 cannot order is computed."""
+        (i, j), n = pairs, rows.stop - rows.start
+        product = self._products(x, x, rows, pairs)
+        kth = _table(i, product, n, -torch.inf).topk(k, dim=1).values[:, -1]
+        nearer = torch.bincount(i[product > kth[i] + 2 * self.slack], minlength=n)
+        doubt = (product - kth[i]).abs() <= 2 * self.slack
+        i, j = i[doubt], j[doubt]
+        exact = _table(i, self.squared(x.raw[rows], x.raw, i, j), n, torch.inf).sort(dim=1).values
+        return exact.gather(1, (k - nearer - 1).unsqueeze(1)).squeeze(1)
+
+    def _kth_of_all(self, x: Cloud, rows: slice, k: int) -> Tensor:
+        reach = torch.empty(rows.stop - rows.start, dtype=torch.float64, device=x.raw.device)
+        for part in row_blocks(len(reach), len(x.raw)):
+            own = torch.arange(part.start, part.stop, device=reach.device) + rows.start
+            apart = squared_distances(x.raw[own], x.raw, self.origin)
+            apart[own - own[0], own] = torch.inf
+            reach[part] = apart.kthvalue(k, dim=1).values
+        return reach
 
 
-def _merge(best: Tensor, names: Tensor, product: Tensor, start: int) -> None:
-    """Enter the highest products of some rows, with the names of their columns from ``start`` on, among the best."""
-    values, places = product.topk(min(best.shape[1], product.shape[1]), dim=1)
-    values, places = torch.cat([best, values], dim=1), torch.cat([names, places + start], dim=1)
-    values, order = values.topk(best.shape[1], dim=1)
-    best.copy_(values)
-    names.copy_(places.gather(1, order))
+def _tiles(n: int, m: int) -> Iterator[tuple[slice, slice]]:
+    for top in range(0, n, TILE[0]):
+        for start in range(0, m, TILE[1]):
+            yield slice(top, min(top + TILE[0], n)), slice(start, min(start + TILE[1], m))
+
+
+def _filled(rows: slice) -> slice:
+    """The rows with those that fill up their last group."""
+    return slice(rows.start, -(-rows.stop // GROUP) * GROUP)
+
+
+def _codes(rows: Tensor) -> Codes:
+    peaks = torch.maximum(rows.amax(dim=1), -rows.amin(dim=1))
+    step = (peaks / LEVELS).clamp_min(torch.finfo(torch.float32).tiny)
+    values = torch.empty(rows.shape, dtype=torch.int8, device=rows.device)
+    return Codes(values, step, *write_codes(rows, step.unsqueeze(1), values, CHUNK))
+
+
+def _errors(x: Cloud, y: Cloud, rows: slice, columns: slice, step: Step) -> tuple[Tensor, Tensor]:
+    """Bounds on the errors of the products of codes, for each row of a tile and for each column, float64."""
+    if step == "float" or x.codes is None or y.codes is None:
+        return x.half.new_zeros(rows.stop - rows.start), y.half.new_zeros(columns.stop - columns.start)
+    (length, error), (long, wrong) = (
+        (codes.length[part], codes.error[part]) for codes, part in ((x.codes, rows), (y.codes, columns))
+    )
+    return (
+        error * long.amax() + (length + error) * wrong.amax(),
+        wrong * length.amax() + (long + wrong) * error.amax(),
+    )
+
+
+def _above(scores: Tensor, least: Tensor, side: int) -> Pairs | None:
+    """Row and column, ordered so, of the scores of at least the ``least`` of their row (side 0) or of their column (1).
+
+    None where they are many. The best of each group is looked at first.
+    """
+    bar = least.to(scores.dtype)
+    if side == 0:
+        grouped = scores[: len(bar)].view(len(bar), GROUP, -1)
+        owner, other = (grouped.amax(dim=1) >= bar.unsqueeze(1)).nonzero().T
+        grouped = grouped.transpose(1, 2)
+    else:
+        grouped = scores[:, : len(bar)].unflatten(0, (-1, GROUP))
+        other, owner = (grouped.amax(dim=1) >= bar).nonzero().T
+        grouped = grouped.permute(2, 0, 1)
+    if 2 * len(owner) > grouped.shape[0] * grouped.shape[1]:
+        return None
+    hit, place = (grouped[owner, other] >= bar[owner].unsqueeze(1)).nonzero().T
+    if len(hit) * DENSE > scores.numel():
+        return None
+    own, far = owner[hit], other[hit]
+    i, j = (own, place * grouped.shape[1] + far) if side == 0 else (far * GROUP + place, own)
+    pairs = (i * scores.shape[1] + j).sort().values
+    return pairs // scores.shape[1], pairs % scores.shape[1]
+
+
+def _table(i: Tensor, values: Tensor, rows: int, fill: float) -> Tensor:
+    """Values by their row, in order, as a matrix with ``fill`` behind the last of each row."""
+    counts = torch.bincount(i, minlength=rows)
+    table = values.new_full((rows, max(1, int(counts.max()))), fill)
+    table[i, torch.arange(len(i), device=i.device) - (counts.cumsum(0) - counts)[i]] = values
+    return table

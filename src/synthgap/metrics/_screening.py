@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from synthgap.metrics._blocks import TIE, unit
+from synthgap.metrics._pairs import pair_products
 
 Path = Literal["int8", "bfloat16", "float32"]
 """The precision of the products: int8 on a CPU with instructions for it, bfloat16 on a GPU, float32 elsewhere."""
@@ -67,7 +68,7 @@ def int8_is_exact() -> bool:
     right = signs.repeat(32)[:, None].repeat(1, 257)
     right[::5, 1::3] = -LEVELS
     try:
-        found = _product(left, right)
+        found = code_products(left, right)
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
     return found.dtype == torch.int32 and torch.equal(found.double(), left.double() @ right.double().T)
@@ -78,7 +79,7 @@ def _keeps_float32(device: torch.device) -> bool:
     ones = torch.ones(16, 256, dtype=torch.bfloat16, device=device)
     ones[:, 0] = 2.0**-4  # bfloat16 could not hold the sum
     try:
-        found = _product(ones, ones)
+        found = code_products(ones, ones)
     except (TypeError, RuntimeError, NotImplementedError):
         return False
     return found.dtype == torch.float32 and bool((found == 255 + 2.0**-8).all())
@@ -132,7 +133,9 @@ class Screen:
         weighted = vectors if self.weights is None else vectors * self.weights
         steps = self._step(weighted.abs().amax(dim=1, keepdim=True))
         values = torch.empty(weighted.shape, dtype=self.dtype, device=raw.device)
-        return Queries(raw, vectors, Codes(values, steps.squeeze(1).double(), *self._round(weighted, steps, values)))
+        return Queries(
+            raw, vectors, Codes(values, steps.squeeze(1).double(), *write_codes(weighted, steps, values, self.chunk))
+        )
 
     def references(self, rows: Tensor, raw: Tensor) -> References:
         """Round a block of references around their mean, all with one step; good until the next block is."""
@@ -154,7 +157,7 @@ class Screen:
                 into.div_(self.weights)
                 peak = torch.maximum(peak, into.abs().amax())
         values, step = self._room("values", n, d, self.dtype, raw.device), self._step(peak)
-        lengths, errors = self._round(centred, step, values)
+        lengths, errors = write_codes(centred, step, values, self.chunk)
         return References(rows, raw, vectors[:n], mean.double(), Codes(values, step.double(), lengths, errors))
 
     def bound(self, query: Queries, reference: References) -> Tensor:
@@ -176,7 +179,7 @@ class Screen:
             Number of the query and of the reference in each pair, and the floor.
         """
         n = len(reference.rows)
-        scores = _product(query.codes.values, reference.codes.values)
+        scores = code_products(query.codes.values, reference.codes.values)
         bound = self.bound(query, reference)
         offset = query.unit.double() @ reference.mean
         step = query.codes.step * reference.codes.step
@@ -197,36 +200,13 @@ class Screen:
 
     def cosines(self, query: Queries, reference: References, owner: Tensor, column: Tensor) -> Tensor:
         """Cosines of pairs by float32, as float64; they err by at most `slack`."""
-        found = [
-            torch.linalg.vecdot(query.unit[o], reference.unit[c])
-            for o, c in zip(owner.split(self.chunk), column.split(self.chunk), strict=True)
-        ]
-        return torch.cat(found).double() if found else query.unit.new_empty(0, dtype=torch.float64)
+        return pair_products(query.unit, reference.unit, owner, column).double()
 
     def _step(self, peak: Tensor) -> Tensor:
         """What one level stands for where the largest entry is ``peak``; float types need none."""
         if self.path != "int8":
             return torch.ones_like(peak)
         return (peak / LEVELS).clamp_min(torch.finfo(torch.float32).tiny)
-
-    def _round(self, vectors: Tensor, step: Tensor, into: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the rounded vectors into ``into``; returns bounds on the lengths and the errors of the rows."""
-        whole = 1 + (vectors.shape[1] + 8) * EPS
-        lengths, errors = (torch.zeros(len(vectors), dtype=torch.float64, device=vectors.device) for _ in range(2))
-        for start in range(0, len(vectors), self.chunk):
-            rows = slice(start, start + self.chunk)
-            part = vectors[rows]
-            lengths[rows] = torch.linalg.vector_norm(part, dim=1)
-            if self.path == "int8":
-                levels = (part / (step[rows] if step.ndim else step)).round_()
-                into[rows] = levels
-                errors[rows] = torch.linalg.vector_norm(
-                    levels.mul_(step[rows] if step.ndim else step).sub_(part), dim=1
-                )
-            else:
-                into[rows] = part
-                errors[rows] = torch.linalg.vector_norm(into[rows] - part, dim=1)
-        return lengths * whole, errors * whole
 
     def _room(self, name: str, rows: int, d: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         """The same memory for every block, whole groups of rows; those beyond ``rows`` are zero."""
@@ -236,6 +216,25 @@ class Screen:
         room = self._rooms[name][:padded]
         room[rows:] = 0
         return room
+
+
+def write_codes(vectors: Tensor, step: Tensor, into: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
+    """Round rows (n, d), with one step or one each (n, 1), into ``into``; returns bounds on their lengths and errors."""
+    whole = 1 + (vectors.shape[1] + 8) * EPS
+    lengths, errors = (torch.zeros(len(vectors), dtype=torch.float64, device=vectors.device) for _ in range(2))
+    for start in range(0, len(vectors), chunk):
+        rows = slice(start, start + chunk)
+        part = vectors[rows]
+        own = step[rows] if step.ndim else step
+        lengths[rows] = torch.linalg.vector_norm(part, dim=1)
+        if into.dtype == torch.int8:
+            levels = (part / own).round_()
+            into[rows] = levels
+            errors[rows] = torch.linalg.vector_norm(levels.mul_(own).sub_(part), dim=1)
+        else:
+            into[rows] = part
+            errors[rows] = torch.linalg.vector_norm(into[rows] - part, dim=1)
+    return lengths * whole, errors * whole
 
 
 def scaled(e: Tensor, dtype: torch.dtype) -> Tensor:
@@ -268,7 +267,7 @@ def _as(dtype: torch.dtype, limit: Tensor) -> Tensor:
     return limit.floor().clamp(most.min, most.max).to(dtype)
 
 
-def _product(query: Tensor, reference: Tensor) -> Tensor:
+def code_products(query: Tensor, reference: Tensor) -> Tensor:
     """Products of codes (b, d) and (n, d), (b, n): int32 of int8, float32 of bfloat16, else the type of both."""
     if query.dtype == torch.int8:
         return torch._int_mm(query, reference.T)

@@ -9,7 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from synthgap.metrics import _checks
-from synthgap.metrics._moments import gaussian
+from synthgap.metrics._moments import Gaussian, gaussian
+
+LEAST_PIVOT = 1e-3
+"""Share of the largest pivot below which the Cholesky factor of products keeps fewer than 12 digits."""
 
 
 def covered_share(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "m d"]) -> float:
@@ -46,16 +49,27 @@ def covered_share(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "m 
     synthetic = _checks.features("synthetic", synthetic, width=natural.shape[1]).to(natural.device)
     if min(len(natural), len(synthetic)) < 2 or bool((natural == natural[0]).all()):
         return math.nan
-    (_, factor), (_, other) = gaussian(natural), gaussian(synthetic)
-    total = float(factor.square().sum())
-    missing = float(torch.linalg.eigvalsh(_difference(factor, other)).clamp_min(0).sum())
-    return min(1.0, max(0.0, 1 - missing / total))
+    a, b = gaussian(natural), gaussian(synthetic)
+    missing = float(torch.linalg.eigvalsh(_difference(a, b)).clamp_min(0).sum())
+    return min(1.0, max(0.0, 1 - missing / float(a.trace)))
 
 
-def _difference(factor: Tensor, other: Tensor) -> Tensor:
-    """``F^T F - G^T G`` for factors (r, d) and (s, d), within the span of both where that is smaller than d."""
-    if len(factor) + len(other) < factor.shape[1]:
-        # the columns of R are the rows of F and G in an orthonormal basis of their span
-        inner = torch.linalg.qr(torch.cat([factor, other]).T).R.T
-        factor, other = inner[: len(factor)], inner[len(factor) :]
-    return factor.T @ factor - other.T @ other
+def _difference(a: Gaussian, b: Gaussian) -> Tensor:
+    """``S_a - S_b``, within the span of the images of both where that is smaller than d."""
+    if not a.factored or not b.factored or len(a.spread) + len(b.spread) >= len(a.mean):
+        return a.covariance - b.covariance
+    rows = torch.cat([_independent(a.spread), _independent(b.spread)])
+    gram = rows @ rows.T
+    # the rows in an orthonormal basis of their span
+    inner, failed = torch.linalg.cholesky_ex(gram)
+    if failed or inner.diagonal().amin() < LEAST_PIVOT * inner.diagonal().amax():
+        inner = torch.linalg.qr(rows.T).R.T
+    factor, other = inner[: len(a.spread) - 1], inner[len(a.spread) - 1 :]
+    difference: Tensor = factor.T @ factor - other.T @ other
+    return difference
+
+
+def _independent(centred: Tensor) -> Tensor:
+    """Rows (n - 1, d) of the same ``F.T @ F`` as n rows that add up to zero: a reflection that takes the last to zero."""
+    rows: Tensor = centred[:-1] - centred[-1] / (len(centred) ** 0.5 + 1)
+    return rows

@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from synthgap.metrics import _checks
-from synthgap.metrics._moments import Gaussian, gaussian, leaving_out
+from synthgap.metrics._moments import Gaussian, gaussian, leaving_out, strips
 from synthgap.metrics.jackknife import around, draw_groups, groups_for
 
 
@@ -102,12 +102,10 @@ def frechet_distance_interval(
 
 def between(a: Gaussian, b: Gaussian, least: int) -> FrechetDistance:
     """The distance of two Gaussians; ``least`` is the number of images of the smaller set."""
-    (mean_a, factor_a), (mean_b, factor_b) = a, b
-    mean_term = float((mean_a - mean_b).square().sum())
+    mean_term = float((a.mean - b.mean).square().sum())
     if least < 2:
         return FrechetDistance(torch.nan, mean_term, torch.nan)
-    traces = factor_a.square().sum() + factor_b.square().sum()
-    covariance_term = float((traces - 2 * _root_trace(factor_a, factor_b)).clamp_min(0))
+    covariance_term = float((a.trace + b.trace - 2 * _root_trace(a, b)).clamp_min(0))
     return FrechetDistance(mean_term + covariance_term, mean_term, covariance_term)
 
 
@@ -115,9 +113,31 @@ def _figures(found: FrechetDistance) -> Tensor:
     return torch.tensor([found.total, found.mean_term, found.covariance_term], dtype=torch.float64)
 
 
-def _root_trace(factor_a: Tensor, factor_b: Tensor) -> Tensor:
-    """``tr((S_a S_b)^(1/2))``: the sum of the singular values of ``F_a @ F_b.T``, whose squares S_a S_b has."""
-    cross = factor_a @ factor_b.T
-    gram = cross @ cross.T if cross.shape[0] <= cross.shape[1] else cross.T @ cross
+def _root_trace(a: Gaussian, b: Gaussian) -> Tensor:
+    """``tr((S_a S_b)^(1/2))``: the sum of the roots of the eigenvalues of ``F S F.T`` for a factor of one and the other."""
+    if a.factored and b.factored:
+        cross = a.spread @ b.spread.T
+        gram = cross @ cross.T if cross.shape[0] <= cross.shape[1] else cross.T @ cross
+    elif a.factored or b.factored:
+        few, many = (a, b) if a.factored else (b, a)
+        gram = few.spread @ many.spread @ few.spread.T
+    else:
+        gram = _between_covariances(a.spread, b.spread)
     squares: Tensor = torch.linalg.eigvalsh(gram)
     return squares.clamp_min(0).sqrt().sum()
+
+
+def _between_covariances(a: Tensor, b: Tensor) -> Tensor:
+    """``F b F.T`` for a factor ``a = F.T F``; right on and below its diagonal."""
+    lower, failed = torch.linalg.cholesky_ex(a)
+    if failed:  # singular: the rows lie in a subspace
+        values, vectors = torch.linalg.eigh(a)
+        factor = vectors * values.clamp_min(0).sqrt()
+        turned: Tensor = factor.T @ b @ factor
+        return turned
+    right, gram = torch.empty_like(b), torch.zeros_like(b)
+    for part in strips(len(b)):
+        right[:, part] = b[:, part.start :] @ lower[part.start :, part]
+    for part in strips(len(b)):
+        gram[part, : part.stop] = lower[part.start :, part].T @ right[part.start :, : part.stop]
+    return gram

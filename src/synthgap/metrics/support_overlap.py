@@ -9,7 +9,6 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from synthgap.metrics import _checks
-from synthgap.metrics._euclidean import rounding
 from synthgap.metrics._near import Space
 
 
@@ -45,8 +44,8 @@ def support_overlap(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "
 
     A ball reaches from an image to its k-th nearest other image of the same set (arXiv:1904.06991,
     arXiv:2002.09797), Euclidean on the embeddings as given; its edge belongs to it. The papers use k = 3
-    and k = 5. Exact, in bounded memory: float32 products find
-    the pairs that may matter, float64 distances decide; distances that differ by rounding only count as equal, so that
+    and k = 5. Exact, in bounded memory: products of int8 or
+    float32 find the pairs that may matter, float64 distances decide; distances that differ by rounding only count as equal, so that
     duplicates are inside balls of radius 0.
 
     Args:
@@ -74,16 +73,13 @@ def support_overlap(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "
     synthetic = _checks.features("synthetic", synthetic, width=natural.shape[1]).to(natural.device)
     k, n, m = _checks.whole("k", k), len(natural), len(synthetic)
     space = Space(natural, synthetic)
-    slack = rounding(space.origin, natural, synthetic)
-    reach_natural, reach_synthetic = (space.reach(e, k) + slack for e in (natural, synthetic))
+    x, y = space.cloud(natural), space.cloud(synthetic)
+    reach_natural, reach_synthetic = (space.reach(cloud, k) + space.rounding for cloud in (x, y))
     balls, recalled, covered = (torch.zeros(size, dtype=torch.float64, device=natural.device) for size in (m, n, n))
-    for rows, columns, product in space.products(natural, synthetic):
-        x, y = natural[rows], synthetic[columns]
-        i, j = space.within(product, reach_natural[rows].unsqueeze(1), x, y)
-        balls += torch.bincount(j + columns.start, minlength=m)
-        covered[i + rows.start] = 1
-        i, _ = space.within(product, reach_synthetic[columns], x, y)
-        recalled[i + rows.start] = 1
+    for (i, j), (own, _) in space.within(x, y, reach_natural, reach_synthetic):
+        balls += torch.bincount(j, minlength=m)
+        covered[i] = 1
+        recalled[own] = 1
     precise = (balls > 0).double()
     if n <= k or m == 0:
         precise, balls, covered = (values.fill_(torch.nan) for values in (precise, balls, covered))
