@@ -23,8 +23,12 @@ from training_samples import COLOURS, image_folder
 
 from synthgap import cli
 from synthgap.models.classifiers import load_classifier
+from synthgap.pipeline.proving import TrainingSet, _kept, _sizes
 from synthgap.stages.plot import Panel, Series, draw_plot
 from synthgap.stages.proof import over_seeds, standing, standing_rows
+from synthgap.stages.training import ImageShare
+from synthgap.store.atomic import write_json
+from synthgap.store.sources import open_images
 
 SMALL = "--epochs 2 --image-size 32 --batch-size 8 --precision float32 --device cpu"
 
@@ -192,7 +196,20 @@ def test_features_are_those_of_the_network(folder: Path, capsys: pytest.CaptureF
         ("matrix --out m", "no image set; expected synthgap matrix"),
         ("matrix natural natural --out m", "go by the name 'natural'"),
         ("matrix plain --out m", "no set has an eval, validation or test split"),
-        ("matrix natural plain --tests plain --out m", "plain: has no eval, validation or test split and is learned"),
+        (
+            "matrix natural plain --tests plain --out m",
+            "plain: is learned from and has no eval, validation or test split apart",
+        ),
+        ("matrix natural --tests natural/train --out m", "train: is learned from and has no eval"),
+        ("matrix held --out m", "held: is learned from and has no eval"),
+        (
+            "matrix a=natural b=copies/natural --tests natural copies/natural --out m",
+            "two sets to score on go by the name",
+        ),
+        ("matrix natural --tests t= --out m", "t=: expected NAME=PATH"),
+        ("matrix =natural --out m", "=natural: expected NAME=PATH"),
+        ("scaling natural --sizes -5 --out m", "a size is -5 images; expected at least 2"),
+        ("scaling natural --sizes 0,12 --out m", "a size is 0 images; expected at least 2"),
         ("matrix natural@0.5+nowhere@0.5 --out m", "nowhere: no such folder"),
         ("scaling natural --sizes 400 --out m", "no set has 400 images to learn from; the largest has 36"),
         ("matrix natural --seeds 0 --out m", "--seeds: input should be greater than or equal to 1"),
@@ -200,7 +217,8 @@ def test_features_are_those_of_the_network(folder: Path, capsys: pytest.CaptureF
     ],
 )
 def test_wrong_input_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str], line: str, said: str) -> None:
-    image_folder(folder / "plain", 4)
+    for place in ("plain", "held/test", "copies/natural/test"):
+        image_folder(folder / place, 4)
     code, out, err = run(capsys, line)
     assert (code, out) == (2, "")
     assert err.startswith("error: ") and err.count("\n") == 1 and said in err
@@ -212,6 +230,34 @@ def test_names_given_to_sets(folder: Path, capsys: pytest.CaptureFixture[str]) -
     )
     assert code == 0, err
     assert {name: list(row) for name, row in json.loads(out)["matrix"].items()} == {"a": ["t"], "b": ["t"]}
+
+
+def test_sets_of_one_folder_name_are_both_scored_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split, count in (("train", 6), ("test", 3)):
+        image_folder(folder / "other" / "natural" / split, count, seed=4)
+    line = f"matrix a=natural b=other/natural --out m --seeds 1 {SMALL} --iterations 2 --format json"
+    code, out, err = run(capsys, line)
+    assert code == 0, err
+    counted = {test: block["top_1"]["overall"]["n"] for test, block in json.loads(out)["matrix"]["a"].items()}
+    assert counted == {"a": 18, "b": 9}
+
+
+@pytest.mark.parametrize("name", ["asked.json", "evaluation.json"])
+@pytest.mark.parametrize("text", ["{oops", "3", None])
+def test_damaged_scores_are_scored_again(tmp_path: Path, name: str, text: str | None) -> None:
+    write_json(tmp_path / "asked.json", "question")
+    write_json(tmp_path / "evaluation.json", {"top_1": {}})
+    assert _kept(tmp_path, "question") == {"top_1": {}}
+    assert _kept(tmp_path, "another") is None
+    if text is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_text(text)
+    assert _kept(tmp_path, "question") is None
+
+
+def test_sizes_by_default_have_an_image_of_each_class(folder: Path) -> None:
+    assert _sizes(TrainingSet("natural", (ImageShare(open_images(folder / "natural")),))) == {3, 4, 11, 36}
 
 
 def test_a_plot_with_many_lines_keeps_their_names_apart() -> None:

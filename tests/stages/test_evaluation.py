@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import top_k_accuracy_score
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves sibling modules out
@@ -74,6 +75,7 @@ def test_top_k_is_scikit_learns(seed: int, k: int) -> None:
 
 def test_a_model_that_says_nothing_is_never_right() -> None:
     assert within_top(torch.zeros(4, 3), torch.tensor([0, 1, 2, 0]), 1).sum() == 0
+    assert within_top(torch.full((4, 3), torch.nan), torch.tensor([0, 1, 2, 0]), 1).sum() == 0
 
 
 def test_top_5_from_six_classes_on() -> None:
@@ -154,3 +156,29 @@ def test_what_cannot_be_scored(model: Path, photographs: Path, tmp_path: Path) -
     write_json(nameless / "config.json", {key: value for key, value in config.items() if "label" not in key})
     with pytest.raises(InputError, match="its 3 outputs have no names; put label_names"):
         evaluate(nameless, images, SPEC, RESOURCES)
+    for wrong in ({"label_names": 3}, {"label_descriptions": list(COLOURS)}):
+        write_json(nameless / "config.json", config | wrong)
+        with pytest.raises(InputError, match="label_names is no list or label_descriptions no map"):
+            evaluate(nameless, images, SPEC, RESOURCES)
+    weights = load_file(nameless / "model.safetensors")
+    bad = {key: value * torch.nan if value.is_floating_point() else value for key, value in weights.items()}
+    save_file(bad, nameless / "model.safetensors")
+    write_json(nameless / "config.json", config)
+    with pytest.raises(InputError, match=r"nameless: gives no numbers .* for 18 of 18 images"):
+        evaluate(nameless, images, SPEC, RESOURCES)
+
+
+def test_outputs_of_one_name_move_no_other(photographs: Path, tmp_path: Path) -> None:
+    """A model with two cranes, as ImageNet has: what stands behind them stays what it is, and neither is guessed at."""
+    names = ["crane", "crane", *COLOURS]
+    folder = model_folder(tmp_path / "cranes", {str(number): name for number, name in enumerate(names)})
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", config | {"label_names": names, "label_descriptions": {}})
+    opened = load_classifier(str(folder), torch.device("cpu"))
+    assert list(opened.classes.items()) == [("crane~0", "crane"), ("crane~1", "crane"), *((c, c) for c in COLOURS)]
+    found = evaluate(folder, open_images(photographs), SPEC, RESOURCES, out=tmp_path / "out")
+    logits, _ = by_hand(folder, photographs, list(COLOURS))
+    wanted = [list(COLOURS)[place] for place in logits.argmax(1).tolist()]
+    rows = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
+    assert [row["predicted"] for row in rows] == wanted
+    assert found["classes"] == {"scored": 3, "only_in_set": 0, "only_in_model": 2}

@@ -186,6 +186,14 @@ def test_a_lone_held_out_split_is_the_test() -> None:
     assert "its split 'val' is the test" in found.notes[0] and "20% of each class" in found.notes[1]
 
 
+def test_further_held_out_splits_are_not_learned_from() -> None:
+    features = made_up({"train": ["a", "b"] * 5, "val": ["a", "b"], "dev": ["a"], "test": ["a"], "testing": ["b"] * 4})
+    found = divide(features, None, **SHARES)
+    assert {features.splits[row] for row in found.train} == {"train"}
+    assert [len(found.train), len(found.validation), len(found.test)] == [10, 2, 1]
+    assert found.notes == ("has more held-out splits than are needed: 'dev', 'testing' left out",)
+
+
 def test_the_papers_shares_for_the_papers_sets() -> None:
     features = made_up({"train": ["a", "b"] * 135})  # EuroSAT divided by 100: 13,500, 5,400 and 8,100 of 27,000
     found = divide(features, known_set("EuroSAT"), **SHARES)
@@ -199,6 +207,8 @@ def test_classes_that_cannot_be_learned_count_as_wrong() -> None:
     assert "1 test images are of classes without training images" in found.notes[0]
     with pytest.raises(InputError, match="1 classes with 3 images to learn from"):
         divide(made_up({"train": ["a"] * 3, "val": ["a"], "test": ["a"]}), None, **SHARES)
+    with pytest.raises(InputError, match="1 classes with 3 images to learn from"):
+        divide(made_up({"train": ["a"] * 3, "val": ["a", "b"], "test": ["a", "b"]}), None, **SHARES)
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=0, max_size=40), st.integers(0, 5))

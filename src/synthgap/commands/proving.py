@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,30 +99,40 @@ def _sets(sets: tuple[str, ...], tests: list[str] | None) -> tuple[list[Training
         raise InputError("no image set; expected synthgap matrix SET [SET...] --out FOLDER")
     learned = [_training_set(text) for text in sets]
     if tests:
-        scored = {name or source.name: source for name, source in (_named(text) for text in tests)}
+        named = [(name, open_set(place)) for name, place in map(_named, tests)]
+        scored = [(name or source.name, source) for name, source in named]
     else:
         sources = {share.source.path: share.source for one in learned for share in one.shares}
-        scored = {one.name: one for one in sources.values() if eval_split(one.splits) is not None}
+        whole = {one.shares[0].source.path: one.name for one in reversed(learned) if _is_whole(one)}
+        scored = [(whole.get(path, one.name), one) for path, one in sources.items() if eval_split(one.splits)]
     if not scored:
         raise InputError("no set has an eval, validation or test split; name sets to score on by --tests SET [SET...]")
-    return learned, scored
+    twice = [name for name, times in Counter(name for name, _ in scored).items() if times > 1]
+    if twice:
+        raise InputError(f"two sets to score on go by the name {twice[0]!r}; give them names, as one=PATH other=PATH")
+    return learned, dict(scored)
 
 
-def _named(text: str) -> tuple[str, ImageSource]:
-    """``NAME=PATH``, or a path; one that exists is never cut."""
-    name, sign, path = text.partition("=")
+def _is_whole(one: TrainingSet) -> bool:
+    """Whether it is one set and no share of it, so that its name is the set's."""
+    return len(one.shares) == 1 and one.shares[0].share is None
+
+
+def _named(text: str) -> tuple[str, str]:
+    """``NAME=PATH`` as name and place, or a place without a name; a path that exists is never cut."""
+    name, sign, place = text.partition("=")
     if not sign or Path(text).expanduser().exists():
-        return "", open_set(text)
-    return name, open_set(path)
+        return "", text
+    if not name or not place:
+        raise InputError(f"{text}: expected NAME=PATH, such as drawn=sets/drawn")
+    return name, place
 
 
 def _training_set(text: str) -> TrainingSet:
     from synthgap.pipeline.proving import TrainingSet
     from synthgap.stages.training import ImageShare
 
-    name, sign, rest = text.partition("=")
-    if not sign or Path(text).expanduser().exists():
-        name, rest = "", text
+    name, rest = _named(text)
     parts = [rest] if Path(rest).expanduser().exists() else rest.split("+")
     shares = tuple(ImageShare(open_set(path), share) for path, share in map(with_share, parts))
     own = "+".join(one.source.name + (f"@{one.share:g}" if one.share is not None else "") for one in shares)

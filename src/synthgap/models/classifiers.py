@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,7 +188,10 @@ def _check_weights(name: str) -> None:
 
 
 def _classes(model: Any, config: Path, name: str) -> dict[str, str]:
-    """Class keys and names: those of the folder, those of the Hub's config, or ImageNet's where timm knows which."""
+    """Class keys and names: those of the folder, those of the Hub's config, or ImageNet's where timm knows which.
+
+    Outputs of one name (ImageNet's two cranes) get keys with their numbers: as one key they would move all behind them.
+    """
     import timm
 
     settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
@@ -201,6 +205,13 @@ def _classes(model: Any, config: Path, name: str) -> dict[str, str]:
         info = timm.data.ImageNetInfo(subset)
         keys = info.label_names()
         texts = {key: info.label_name_to_description(key) for key in keys}
+    if not isinstance(keys, (list, tuple)) or not isinstance(texts, Mapping):
+        raise InputError(
+            f"{name}: label_names is no list or label_descriptions no map of them; expected a name of each output"
+        )
     if len(keys) != model.num_classes:
         raise InputError(f"{name}: has {model.num_classes} outputs and {len(keys)} label names; expected as many")
-    return {str(key): str(texts.get(key, key)) for key in keys}
+    times = Counter(keys)
+    return {
+        str(key) if times[key] == 1 else f"{key}~{output}": str(texts.get(key, key)) for output, key in enumerate(keys)
+    }

@@ -30,6 +30,8 @@ from synthgap.store.tables import write_table
 Progress = Callable[[int, int, str], None]
 SCALES = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Shares of the first set's images where no sizes are given (S Fig. 4 begins at a hundredth)."""
+ASKED = "asked.json"
+"""Beside a network's scores: the fingerprint of what they are the answer to; written last."""
 NAN = float("nan")
 
 
@@ -78,7 +80,7 @@ def matrix(
         ``matrix.parquet``.
 
     Raises:
-        InputError: a set has too few images, or a test set no class in common with what was learned.
+        InputError: a set has too few images, or a test set no class in common with what was learned or the same images.
         FingerprintError: ``out`` holds networks of another recipe.
         Interrupted: SIGINT or SIGTERM came.
     """
@@ -107,7 +109,7 @@ def scaling(
         sets: what to learn from.
         tests: images to score on, by name.
         out: folder; the same call goes on with what is there.
-        sizes: images in all; by default 1, 3, 10, 30 and 100 % of the first set's.
+        sizes: images in all, at least 2; by default 1, 3, 10, 30 and 100 % of the first set's, one of each class at least.
         options: recipe, seeds, resources.
 
     Returns:
@@ -115,10 +117,12 @@ def scaling(
         written, as ``scaling.json``, ``scaling.parquet`` and the plot ``scaling.svg``.
 
     Raises:
-        InputError: as `matrix`; no size that any set has.
+        InputError: as `matrix`; a size below 2, or none that any set has.
     """
     proof = _Proof(sets, tests, out, options or ProofOptions())
-    wanted = sorted({*sizes} or {round(share * sets[0].size) for share in SCALES})
+    wanted = sorted({*sizes} or _sizes(sets[0]))
+    if wanted[0] < 2:
+        raise InputError(f"a size is {wanted[0]} images; expected at least 2, such as --sizes 100,1000")
     rows = [(one, size) for size in wanted for one in sets if size <= one.size]
     if not rows:
         raise InputError(
@@ -197,14 +201,12 @@ class _Proof:
         spec = EvaluateSpec(bootstrap=self.options.proof.bootstrap)
         folder = self.out / "scores" / model.name / safe_key(test)
         asked = fingerprint("scores", file_fingerprint(model / WEIGHTS), source.fingerprint, spec)
-        known = folder / "asked.json"
-        if not known.is_file() or read_json(known) != asked:
+        found = _kept(folder, asked)
+        if found is None:
             found = evaluate(
                 model, source, spec, self.options.resources, out=folder, progress=self._told(f"{model.name} on {test}")
             )
-            write_json(known, asked)
-        else:
-            found = read_json(folder / "evaluation.json")
+            write_json(folder / ASKED, asked)
         if self.options.proof.features:
             found = found | self._features(model, test, source)
         self.notes += [said for text in found["notes"] if (said := f"{test}: {text}") not in self.notes]
@@ -236,17 +238,41 @@ class _Proof:
         self.notes += [text for text in said if text not in self.notes]
 
 
+def _kept(folder: Path, asked: str) -> dict[str, Any] | None:
+    """Scores that were written for this question; None where they are another's, missing or damaged."""
+    try:
+        found = read_json(folder / "evaluation.json") if read_json(folder / ASKED) == asked else None
+    except InputError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _check(sets: Sequence[TrainingSet], tests: Mapping[str, ImageSource]) -> None:
     names = [one.name for one in sets]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"two sets to learn from go by the name {twice!r}; give them names, as one=PATH other=PATH")
-    learned = {share.source.path.resolve() for one in sets for share in one.shares}
+    learned = [share.source for one in sets for share in one.shares]
     for name, source in tests.items():
-        if eval_split(source.splits) is None and source.path.resolve() in learned:
+        if any(_learned_from(source, one) for one in learned):
             raise InputError(
-                f"{name}: has no eval, validation or test split and is learned from; name sets to score on by --tests"
+                f"{name}: is learned from and has no eval, validation or test split apart from that; name other sets to "
+                "score on by --tests"
             )
+
+
+def _learned_from(test: ImageSource, learned: ImageSource) -> bool:
+    """Whether a network that learns from one set has seen what the other would test it on."""
+    place, whole, split = test.path.resolve(), learned.path.resolve(), train_split(learned.splits)
+    if place == whole:
+        return eval_split(test.splits) is None or split is None
+    inside = whole in place.parents
+    return inside and (split is None or place.relative_to(whole).parts[0] == split)
+
+
+def _sizes(one: TrainingSet) -> set[int]:
+    classes = max(len(share.source.classes) - len(share.source.empty_classes) for share in one.shares)
+    return {max(classes, round(share * one.size)) for share in SCALES}
 
 
 def _learnable(source: ImageSource) -> int:

@@ -58,7 +58,7 @@ def predict(
         progress: called with images done, ``total`` and what is done.
 
     Raises:
-        InputError: no image can be decoded.
+        InputError: no image can be decoded, or the classifier says of one what is no number.
         Interrupted: SIGINT or SIGTERM came.
     """
     keys: list[str] = []
@@ -81,7 +81,13 @@ def predict(
         raise InputError(
             f"none of {len(broken)} images can be decoded; the first: {next(iter(broken.values()), 'none')}"
         )
-    return Predictions(tuple(keys), torch.tensor(labels), torch.cat(logits), broken)
+    found = torch.cat(logits)
+    if strange := int(found.softmax(1).isnan().any(1).sum()):
+        raise InputError(
+            f"{classifier.name}: gives no numbers (NaN or infinity) for {strange} of {len(keys)} images; its weights are "
+            "damaged or its training diverged: train it again, or give another model"
+        )
+    return Predictions(tuple(keys), torch.tensor(labels), found, broken)
 
 
 def _prepared(

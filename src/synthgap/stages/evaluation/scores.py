@@ -20,10 +20,10 @@ def within_top(logits: Tensor, labels: Tensor, k: int) -> Tensor:
     """Whether each image's class is among the k highest logits, (n,) float64 of 0 and 1.
 
     A logit that equals the class's own ranks before it, so a model that says the same of all classes is never right
-    by the order of the classes.
+    by the order of the classes; nor is one whose logits are no numbers.
     """
     own = logits.gather(1, labels.view(-1, 1))
-    return ((logits >= own).sum(1) <= k).double()
+    return ((~(logits < own)).sum(1) <= k).double()
 
 
 Hits = dict[str, Tensor]

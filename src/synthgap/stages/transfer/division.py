@@ -41,17 +41,20 @@ def divide(
     The set's own splits are used as they are. Without a test split, a lone held-out split is the test (as with
     iNaturalist's validation images in S), else a stratified share is kept apart, the same in every repeat. Without a
     validation split, a stratified share of the training images is taken, another one in each repeat: of S's sets the
-    share that Table 4 prints.
+    share that Table 4 prints. Further held-out splits are for nothing: none of their images is learned from.
 
     Raises:
-        InputError: no image to learn from, or of one class only.
+        InputError: no images for a part, or those to learn from are of one class only.
     """
     splits, notes = np.asarray(features.splits), []
     present = set(features.splits)
     test_name = _first(TEST_NAMES, present) or _first(VALIDATION_NAMES, present)
     validation_name = _first([name for name in VALIDATION_NAMES if name != test_name], present)
-    apart = [name for name in (test_name, validation_name) if name is not None]
-    learning = np.flatnonzero(~np.isin(splits, apart))
+    held_out = (*TEST_NAMES, *VALIDATION_NAMES)
+    learning = np.flatnonzero(~np.isin(splits, held_out))
+    unused = sorted(present & set(held_out) - {test_name, validation_name})
+    if unused:
+        notes.append(f"has more held-out splits than are needed: {', '.join(map(repr, unused))} left out")
     if test_name is None:
         marked = _held_out(features, learning, test_share, f"{seed}\x1ftest")
         test, learning = learning[marked], learning[~marked]
@@ -76,9 +79,10 @@ def _first(names: Sequence[str], present: set[str]) -> str | None:
 
 def _labelled(features: Features, train: Rows, validation: Rows, test: Rows, notes: list[str]) -> Division:
     learned = sorted({features.class_keys[row] for row in (*train, *validation)})
-    if len(learned) < 2 or not len(train) or not len(validation) or not len(test):
+    fitted = {features.class_keys[row] for row in train}
+    if len(fitted) < 2 or not len(train) or not len(validation) or not len(test):
         raise InputError(
-            f"{len(learned)} classes with {len(train)} images to learn from, {len(validation)} for validation and "
+            f"{len(fitted)} classes with {len(train)} images to learn from, {len(validation)} for validation and "
             f"{len(test)} for the test; expected two classes and images for each part"
         )
     position = {key: number for number, key in enumerate(learned)}

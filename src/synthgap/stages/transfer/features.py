@@ -119,7 +119,7 @@ def read_features(writer: EmbeddingWriter, *, mapped: bool) -> Features:
         mapped: keep the vectors in one file beside the blocks and map it to memory, instead of holding them.
 
     Raises:
-        InputError: none of the images could be decoded.
+        InputError: no image has features: none could be decoded, or the network gives no numbers.
         RunError: the disk is full.
     """
     manifest, done = writer.manifest, writer.done_shards()
@@ -138,7 +138,10 @@ def read_features(writer: EmbeddingWriter, *, mapped: bool) -> Features:
             classes.append(row["class_key"])
             splits.append(split)
     if not keys:
-        raise InputError(f"none of {len(skipped)} images can be decoded; the first: {next(iter(skipped.values()), '')}")
+        raise InputError(
+            f"none of {len(skipped)} images has features of {manifest.encoder}; the first: "
+            f"{next(iter(skipped.values()), '')}"
+        )
     identity = fingerprint(manifest.fingerprint, [marker.sha256 for marker in done.values()])
     shape = (len(keys), manifest.dim)
     vectors = _mapped(writer, shape, identity) if mapped else _filled(writer, np.empty(shape, dtype=np.float32))
