@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from synthgap.console import Progress
+from synthgap.console import Progress, table
 from synthgap.core.specs import EncoderSpec, LearningResources, MeasureSpec, ProofSpec, TrainSpec
 from synthgap.pipeline import CompareOptions, SetInput, compare_many
 from synthgap.pipeline.proving import ProofOptions, TrainingSet, matrix
@@ -159,10 +159,8 @@ def _ends(draws: Sequence[float]) -> tuple[float, float]:
 
 
 def _table(accuracy: dict[str, dict[str, float]], natural: str) -> str:
-    names = list(accuracy)
-    lines = [f"{'class':14}" + "".join(f"{name:>12}" for name in names)]
-    lines += [f"{key:14}" + "".join(f"{accuracy[name][key]:12.3f}" for name in names) for key in accuracy[natural]]
-    return "\n".join(lines)
+    rows = [(key, *(f"{one[key]:.3f}" for one in accuracy.values())) for key in accuracy[natural]]
+    return table(rows, ("class", *accuracy))
 
 
 def _arguments() -> argparse.Namespace:

@@ -214,6 +214,7 @@ def test_features_are_those_of_the_network(folder: Path, capsys: pytest.CaptureF
         ("scaling natural --sizes 400 --out m", "no set has 400 images to learn from; the largest has 36"),
         ("matrix natural --seeds 0 --out m", "--seeds: input should be greater than or equal to 1"),
         ("matrix natural --recipe big --out m", "no recipe 'big'"),
+        ("matrix natural --validation-share 0.2 --out m", "--validation-share: here all images are learned from"),
     ],
 )
 def test_wrong_input_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str], line: str, said: str) -> None:

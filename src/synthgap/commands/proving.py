@@ -38,7 +38,7 @@ def matrix(
     Parameters
     ----------
     sets: str
-        Sets to learn from: PATH, 'lab:NAME' or NAME=PATH; a mixture as A@0.5+B@0.5. The first is held against.
+        Sets to learn from: PATH, 'lab:NAME' or NAME=PATH; a mixture as A@0.5+B@0.5. The first gives the number of steps.
     out: Path
         Folder for models/, scores/, matrix.json and matrix.parquet; the same command continues.
     tests: list[str]

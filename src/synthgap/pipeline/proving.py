@@ -69,7 +69,7 @@ def matrix(
     elsewhere by that command and put there; ``out/scores`` holds each network's predictions.
 
     Args:
-        sets: what to learn from; the first is what the others are held against.
+        sets: what to learn from; the first gives the number of steps.
         tests: images to score on, by name; of sets with an eval split that split, of others all images.
         out: folder; the same call goes on with what is there.
         options: recipe, seeds, resources.
@@ -86,10 +86,9 @@ def matrix(
     """
     proof = _Proof(sets, tests, out, options or ProofOptions())
     rows = [(one, proof.options.train.images) for one in sets]
-    standings: list[Standing] = []
     for standings in proof.standings(rows):
-        proof.write("matrix", standings, _nested(standings, lambda one: one.trained_on))
-    return proof.write("matrix", standings, _nested(standings, lambda one: one.trained_on))
+        found = proof.write("matrix", standings, _matrix(standings))
+    return found
 
 
 def scaling(
@@ -134,11 +133,11 @@ def scaling(
         for size in wanted
         if size > one.size
     ]
-    standings: list[Standing] = []
+    plot = proof.out / "scaling.svg"
     for standings in proof.standings(rows):
-        proof.write("scaling", standings, _by_size(standings))
-        write_text(out / "scaling.svg", draw_plot(_panels(standings, list(tests))))
-    return proof.write("scaling", standings, _by_size(standings)) | {"plot": str(out / "scaling.svg")}
+        found = proof.write("scaling", standings, {"scaling": _by_size(standings), "plot": str(plot)})
+        write_text(plot, draw_plot(_panels(standings, list(tests))))
+    return found
 
 
 class _Proof:
@@ -150,6 +149,8 @@ class _Proof:
         self.sets, self.tests, self.out, self.options = sets, tests, out.expanduser(), options
         self.notes: list[str] = []
         _check(sets, tests)
+        if "validation_share" in options.train.model_fields_set and options.train.validation_share:
+            raise InputError("--validation-share: here all images are learned from and the last weights are scored")
         first = options.train.images or sets[0].size
         self.spec = options.train.model_copy(
             update={"iterations": step_count(options.train, first), "validation_share": 0.0}
@@ -157,24 +158,24 @@ class _Proof:
 
     def standings(self, rows: Sequence[tuple[TrainingSet, int | None]]) -> Iterator[list[Standing]]:
         """What is known after each seed: a table of fewer networks first, so that a long run can be read early."""
-        scores: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+        scores: list[dict[str, list[dict[str, Any]]]] = [{test: [] for test in self.tests} for _ in rows]
+        sizes = [0] * len(rows)
         for seed in range(self.spec.seed, self.spec.seed + self.options.proof.seeds):
-            for one, images in rows:
-                model, learned = self._network(one, images, seed)
+            for place, (one, images) in enumerate(rows):
+                model, sizes[place] = self._network(one, images, seed)
                 for test, source in self.tests.items():
-                    scores.setdefault((one.name, learned, test), []).append(self._score(model, test, source))
+                    scores[place][test].append(self._score(model, test, source))
             yield [
-                standing(name, images, test, found)
-                for (name, images, test), found in sorted(scores.items(), key=lambda item: self._place(*item[0]))
+                standing(one.name, size, test, found)
+                for (one, _), size, by_test in zip(rows, sizes, scores, strict=True)
+                for test, found in by_test.items()
             ]
 
     def write(self, name: str, standings: Sequence[Standing], found: dict[str, Any]) -> dict[str, Any]:
         """Keep a table as it stands, and return it with what is said of the run."""
-        document = {
-            name: found,
+        document = found | {
             "recipe": self.spec.recipe,
             "steps": self.spec.iterations,
-            "images": {one.trained_on: one.images for one in standings},
             "seeds": len(standings[0].figures["top_1"]["overall"]["seeds"]),
             "notes": self.notes,
             "out": str(self.out),
@@ -182,9 +183,6 @@ class _Proof:
         write_table(self.out / f"{name}.parquet", standing_rows(standings), STANDINGS)
         write_json(self.out / f"{name}.json", document)
         return document
-
-    def _place(self, name: str, images: int, test: str) -> tuple[int, int, int]:
-        return [one.name for one in self.sets].index(name), images, list(self.tests).index(test)
 
     def _network(self, one: TrainingSet, images: int | None, seed: int) -> tuple[Path, int]:
         size = "" if images is None else f"-{images}"
@@ -216,7 +214,7 @@ class _Proof:
         """Sparsity, spread, redundancy and coding length of a network's features on a test set."""
         split = eval_split(source.splits)
         classifier = load_classifier(str(model), pick_device(self.options.resources.device))
-        folder = self.out / "features" / model.name / safe_key(test)
+        folder = self.out / "features" / model.name / f"{safe_key(test)}-{source.fingerprint[:8]}"
         extract(
             classifier,
             source if split is None else source.only(split),
@@ -293,6 +291,13 @@ def _nested(standings: Sequence[Standing], row: Callable[[Standing], str]) -> di
         }
         found.setdefault(row(one), {})[one.tested_on] = blocks
     return found
+
+
+def _matrix(standings: Sequence[Standing]) -> dict[str, Any]:
+    return {
+        "matrix": _nested(standings, lambda one: one.trained_on),
+        "images": {one.trained_on: one.images for one in standings},
+    }
 
 
 def _by_size(standings: Sequence[Standing]) -> dict[str, Any]:

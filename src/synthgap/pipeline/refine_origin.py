@@ -50,7 +50,10 @@ class Where:
         """What `as_json` wrote; nothing for anything else."""
         told = told if isinstance(told, dict) else {}
         kinds = {one.name: str if one.name in ("generator", "classes") else Path for one in fields(cls)}
-        return cls(**{name: kind(told[name]) for name, kind in kinds.items() if isinstance(told.get(name), str)})
+        paths: dict[str, Any] = {
+            name: kind(told[name]) for name, kind in kinds.items() if isinstance(told.get(name), str)
+        }
+        return cls(**paths)
 
 
 @dataclass(frozen=True)
