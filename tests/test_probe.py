@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 from PIL import Image
 from scipy.stats import binomtest
 
-from synthgap import cli
 from synthgap.core.errors import RunError
 from synthgap.core.specs import MeasureSpec
 from synthgap.stages.prompt_probe import PromptImages, probe_prompts
@@ -94,13 +93,6 @@ def test_an_image_that_failed_under_one_prompt_is_no_pair() -> None:
     alone = vectors("c", [at(1), at(2)], ["7", "8"])
     with pytest.raises(RunError, match="0 images came out under every prompt"):
         probe_prompts(reference(), "bus", [PromptImages("a", first, None), PromptImages("c", alone, None)], SPEC, 9)
-
-
-def run(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(shlex.split(line))
-    shown = capsys.readouterr()
-    return int(stop.value.code or 0), shown.out, shown.err
 
 
 @pytest.fixture

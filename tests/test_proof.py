@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import timm
 import torch
+from command_line import run
 from PIL import Image
 from scipy.stats import ttest_1samp
-
-sys.path.insert(0, str(Path(__file__).parent / "stages"))  # pytest's importlib mode leaves sibling modules out
 from training_samples import COLOURS, image_folder
 
-from synthgap import cli
 from synthgap.models.classifiers import load_classifier
 from synthgap.pipeline.proving import TrainingSet, _kept, _sizes
 from synthgap.stages.plot import Panel, Series, draw_plot
@@ -31,13 +27,6 @@ from synthgap.store.atomic import write_json
 from synthgap.store.sources import open_images
 
 SMALL = "--epochs 2 --image-size 32 --batch-size 8 --precision float32 --device cpu"
-
-
-def run(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(shlex.split(line))
-    shown = capsys.readouterr()
-    return int(stop.value.code or 0), shown.out, shown.err
 
 
 @pytest.fixture

@@ -3,18 +3,14 @@
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 from cyclopts import App
+from store_samples import finish, plan, rows_of, set_manifest
 
 from synthgap.commands import sharing
 from synthgap.console import guarded
-
-sys.path.insert(0, str(Path(__file__).parent / "store"))  # pytest's importlib mode leaves sibling modules out
-from store_samples import finish, plan, rows_of, set_manifest
-
 from synthgap.store.sets import ImageSet
 
 PAGE = (Path(__file__).parent.parent / "docs" / "sharing.md").read_text(encoding="utf-8")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 import json
 import math
-import shlex
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from synthgap import cli
 from synthgap.core.errors import InputError
 from synthgap.core.records import OVERALL, Measurement
 from synthgap.core.specs import GenerateSpec, MeasureSpec, SweepSpec
@@ -177,13 +176,6 @@ def test_the_strip_puts_every_picture_in_its_place() -> None:
     assert (image == (0, 0, 255)).all(2).sum() == 96 * 96
     assert (image == (233, 230, 223)).all(2).sum() == 96 * 96  # what failed leaves a hole
     assert len(draw_strip((), [StripRow("x" * 300, [np.zeros((500, 200, 3), np.uint8)])])) > 0
-
-
-def run(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(shlex.split(line))
-    shown = capsys.readouterr()
-    return int(stop.value.code or 0), shown.out, shown.err
 
 
 @pytest.fixture

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "stages"))  # pytest's importlib mode leaves sibling modules out
+from command_line import run
 from training_samples import image_folder
 
 from synthgap import cli
@@ -20,13 +18,6 @@ from synthgap.stages.training.recipes import resolve
 
 PAGE = Path(__file__).parent.parent / "docs" / "training.md"
 SMALL = "--epochs 2 --image-size 32 --batch-size 8 --device cpu"
-
-
-def run(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(shlex.split(line))
-    shown = capsys.readouterr()
-    return int(stop.value.code or 0), shown.out, shown.err
 
 
 @pytest.fixture

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "stages"))  # pytest's importlib mode leaves sibling modules out
+from command_line import run
 from transfer_samples import model_folder, split_folder
 
 from synthgap import cli
@@ -22,13 +20,6 @@ from synthgap.stages.transfer import KNOWN_SETS
 PAGE = Path(__file__).parent.parent / "docs" / "transfer.md"
 QUICK = "--trials 5 --repeats 1 --bootstrap 100 --device cpu --workers 1 --out out"
 NUMBER = {"value", "ci_low", "ci_high", "n"}
-
-
-def run(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(shlex.split(line))
-    shown = capsys.readouterr()
-    return int(stop.value.code or 0), shown.out, shown.err
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import pickle
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from command_line import run
 from PIL import Image
 
-from synthgap import cli
 from synthgap.core.errors import InputError
 from synthgap.core.records import ClassEntry
 from synthgap.core.specs import MeasureSpec
@@ -192,13 +191,6 @@ def test_the_first_images_of_a_folder_and_of_a_shuffled_file(tmp_path: Path) -> 
     shuffled = open_images(tmp_path / "shuffled.parquet")
     every = [row.image_key for row in shuffled.rows()]
     assert [row.image_key for row in first_images(shuffled, 2).rows()] == [every[place] for place in (0, 1, 2, 4)]
-
-
-def run(capsys: pytest.CaptureFixture[str], line: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(shlex.split(line))
-    shown = capsys.readouterr()
-    return int(stop.value.code or 0), shown.out, shown.err
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import top_k_accuracy_score
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves sibling modules out
 from training_samples import COLOURS, RESOURCES, image_folder
 
 from synthgap.core.errors import InputError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from scipy.io import savemat
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves sibling modules out
 from imagenet_samples import WNIDS, class_folders, jpeg, oracle, put, timm_list, v2_folders
+from scipy.io import savemat
 
 from synthgap import cli
 from synthgap.core.errors import InputError

@@ -19,8 +19,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 from torchvision.transforms.v2 import functional as vision
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves sibling modules out
 from training_samples import RESOURCES, SPEC, image_folder
 
 from synthgap.core.errors import FingerprintError, InputError, Interrupted, RunError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,6 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 from safetensors.torch import load_file
 from torchvision.transforms.v2 import functional as vision
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves sibling modules out
 from training_samples import RESOURCES, image_folder
 
 from synthgap.core.errors import Interrupted

@@ -1,13 +1,10 @@
 """Fixtures of the store's tests; ``store_samples`` has the plain helpers."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode leaves sibling modules out
 from store_samples import finish, plan, set_manifest
 
 from synthgap.store import atomic
