@@ -56,7 +56,8 @@ def test_models_by_sets(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("transfer first --out out", "no image set; expected synthgap transfer MODEL SET"),
+        ("transfer first --out out", "no model or no image set; expected synthgap transfer MODEL SET"),
+        ("transfer ,, wild --out out", "no model or no image set; expected synthgap transfer MODEL SET"),
         ("transfer first nowhere --out out", "nowhere: no such folder"),
         ("transfer first =squares --out out", "expected NAME=PATH"),
         ("transfer first squares a=eurosat a=eurosat --out out", "two sets are called 'a'"),

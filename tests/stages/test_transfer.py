@@ -433,6 +433,15 @@ def test_what_is_finished_is_not_done_again_and_more_trials_go_on(
     assert again["runs"] == more["runs"] and again["accuracy"] == more["accuracy"]
 
 
+def test_damaged_predictions_follow_from_the_trials(model: Path, squares: Path, tmp_path: Path) -> None:
+    first = transfer(task(model, squares), SPEC, tmp_path, RESOURCES).result
+    kept = tmp_path / "studies" / "small-squares" / "0.parquet"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:20])
+    again = transfer(task(model, squares), SPEC, tmp_path, RESOURCES).result
+    assert again["accuracy"] == first["accuracy"] and kept.read_bytes() == whole
+
+
 def test_other_settings_in_the_same_folder_are_refused(model: Path, squares: Path, tmp_path: Path) -> None:
     transfer(task(model, squares), SPEC, tmp_path, RESOURCES)
     with pytest.raises(FingerprintError, match="normalise is 'none' there and 'l2' here"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from synthgap import views
-from synthgap.commands.options import Flat, Output, open_set, with_share
+from synthgap.commands.options import Flat, Output, named, open_set, with_share
 from synthgap.commands.training import Learning
 from synthgap.console import Progress, emit, hint
 from synthgap.core.errors import InputError
@@ -99,8 +99,8 @@ def _sets(sets: tuple[str, ...], tests: list[str] | None) -> tuple[list[Training
         raise InputError("no image set; expected synthgap matrix SET [SET...] --out FOLDER")
     learned = [_training_set(text) for text in sets]
     if tests:
-        named = [(name, open_set(place)) for name, place in map(_named, tests)]
-        scored = [(name or source.name, source) for name, source in named]
+        opened = [(name, open_set(place)) for name, place in map(named, tests)]
+        scored = [(name or source.name, source) for name, source in opened]
     else:
         sources = {share.source.path: share.source for one in learned for share in one.shares}
         whole = {one.shares[0].source.path: one.name for one in reversed(learned) if _is_whole(one)}
@@ -118,21 +118,11 @@ def _is_whole(one: TrainingSet) -> bool:
     return len(one.shares) == 1 and one.shares[0].share is None
 
 
-def _named(text: str) -> tuple[str, str]:
-    """``NAME=PATH`` as name and place, or a place without a name; a path that exists is never cut."""
-    name, sign, place = text.partition("=")
-    if not sign or Path(text).expanduser().exists():
-        return "", text
-    if not name or not place:
-        raise InputError(f"{text}: expected NAME=PATH, such as drawn=sets/drawn")
-    return name, place
-
-
 def _training_set(text: str) -> TrainingSet:
     from synthgap.pipeline.proving import TrainingSet
     from synthgap.stages.training import ImageShare
 
-    name, rest = _named(text)
+    name, rest = named(text)
     parts = [rest] if Path(rest).expanduser().exists() else rest.split("+")
     shares = tuple(ImageShare(open_set(path), share) for path, share in map(with_share, parts))
     own = "+".join(one.source.name + (f"@{one.share:g}" if one.share is not None else "") for one in shares)

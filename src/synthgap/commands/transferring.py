@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from synthgap import views
-from synthgap.commands.options import Flat, Output, located
+from synthgap.commands.options import Flat, Output, located, named
 from synthgap.console import Progress, emit
 from synthgap.core.errors import InputError
 from synthgap.core.specs import LearningResources, TransferSpec
@@ -37,10 +37,11 @@ def transfer(
     """
     from synthgap.pipeline.transferring import transfer_many
 
-    if not sets:
-        raise InputError("no image set; expected synthgap transfer MODEL SET [SET ...] --out FOLDER")
+    wanted = _several(models)
+    if not sets or not wanted:
+        raise InputError("no model or no image set; expected synthgap transfer MODEL SET [SET ...] --out FOLDER")
     chosen = [_named(text) for text in sets]
-    found = transfer_many(_several(models), chosen, spec or TransferSpec(), out, resources, progress=Progress())
+    found = transfer_many(wanted, chosen, spec or TransferSpec(), out, resources, progress=Progress())
     emit(found, output, views.transferred)
 
 
@@ -52,12 +53,7 @@ def _several(models: str) -> list[str]:
 
 
 def _named(text: str) -> TransferSet:
-    """``NAME=PATH`` as name and path; a path that exists is never cut."""
     from synthgap.pipeline.transferring import TransferSet
 
-    name, sign, path = text.partition("=")
-    if not sign or Path(text).expanduser().exists():
-        return TransferSet(located(Path(text)))
-    if not name or not path:
-        raise InputError(f"{text}: expected NAME=PATH, such as Pets=photographs/pets")
-    return TransferSet(located(Path(path)), name)
+    name, place = named(text)
+    return TransferSet(located(Path(place)), name or None)

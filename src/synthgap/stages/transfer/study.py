@@ -50,7 +50,10 @@ class StudyFiles:
         table = self.path.with_suffix(".parquet")
         if self._read().get("final") != trials or not table.exists():
             return None
-        rows = read_table(table)
+        try:
+            rows = read_table(table)
+        except InputError:  # damaged: they follow from the trials
+            return None
         if [row["image_key"] for row in rows] != list(image_keys):
             return None
         return [row["predicted"] or "" for row in rows]
