@@ -19,11 +19,11 @@ from PIL import Image
 
 from synthgap.core.errors import FingerprintError, InputError, Interrupted, RunError
 from synthgap.core.specs import EncoderSpec, GenerateSpec, Resources
+from synthgap.execution.ahead import prefetch
 from synthgap.models.encoder import Encoder, load_encoder
 from synthgap.stages.embedding import embed_images, embed_prompts
 from synthgap.stages.embedding import folder as embedding_folder
 from synthgap.stages.embedding import images as embedding
-from synthgap.stages.embedding.images import prefetch
 from synthgap.stages.generation import generate, plan_set
 from synthgap.store.embeddings import load_embeddings
 from synthgap.store.images import decode_image

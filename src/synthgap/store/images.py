@@ -6,7 +6,8 @@ Pixels are HWC uint8 RGB in [0, 255] everywhere in synthgap.
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from synthgap.core.errors import InputError
 from synthgap.store.marks import Mark, save_options
 
 Pixels = NDArray[np.uint8]
+Used = TypeVar("Used")
 
 MAX_PIXELS = 89_478_485
 """More pixels than this is taken for a decompression bomb (Pillow's own limit of 256 MiB at 3 bytes)."""
@@ -58,6 +60,14 @@ def decode_image(data: bytes, *, size: int | None = None) -> Pixels:
     if size is not None:
         rgb = ImageOps.fit(rgb, (size, size), method=Image.Resampling.BICUBIC)
     return np.asarray(rgb, dtype=np.uint8)
+
+
+def decoded_or_why(read: Callable[[], bytes], use: Callable[[Pixels], Used]) -> Used | str:
+    """What ``use`` makes of an image, or the reason why it cannot be read; for threads that must not stop at one."""
+    try:
+        return use(decode_image(read()))
+    except BrokenImage as broken:
+        return broken.reason
 
 
 def _load(data: bytes) -> Image.Image:

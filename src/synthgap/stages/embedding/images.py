@@ -9,22 +9,22 @@ bytes as one that was not, and classes of a few images cost no more than large o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 
 from synthgap.core.specs import EncoderSpec, Resources
 from synthgap.execution import Check, Tell, Tick
+from synthgap.execution.ahead import prefetch
 from synthgap.models.encoder import Encoder
 from synthgap.stages.embedding.folder import BATCH_SIZE, Content, Place, Progress, embed, encoder_errors
 from synthgap.store.embeddings import EmbeddingWriter
-from synthgap.store.images import BrokenImage, decode_image
+from synthgap.store.images import decoded_or_why
 from synthgap.store.rows import ShardRange
 from synthgap.store.sources import ImageRow, ImageSource, open_images
 
@@ -33,9 +33,6 @@ BATCHES_AHEAD = 3
 """Decoded batches that may wait for the encoder; bounds the memory."""
 PIXELS_ON_A_CPU = 16 * 224 * 224
 """Of one batch; more make a CPU no faster, and the last batch is filled up."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def embed_images(
@@ -124,10 +121,7 @@ class ImageWorker:
 
     def _prepare(self, named: tuple[str, ImageRow]) -> torch.Tensor | str:
         """A row's image as the encoder takes it, or why there is none; runs in a thread."""
-        try:
-            return self.encoder.prepare(decode_image(named[1].read()))
-        except BrokenImage as broken:
-            return broken.reason
+        return decoded_or_why(named[1].read, self.encoder.prepare)
 
 
 def suitable_batch(image_size: tuple[int, int], device: str) -> int:
@@ -214,21 +208,3 @@ class _Batch:
         """Rows that are through since the last call."""
         through, self._told = self._added - self._told, self._added
         return through
-
-
-def prefetch(
-    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
-) -> Iterator[tuple[Item, Result]]:
-    """Map in a pool, in order, at most ``ahead`` items before the one that is asked for."""
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
-    iterator = iter(items)
-    try:
-        while True:
-            waiting.extend((item, pool.submit(function, item)) for item in islice(iterator, ahead - len(waiting)))
-            if not waiting:
-                return
-            item, future = waiting.popleft()
-            yield item, future.result()
-    finally:
-        for _, future in waiting:
-            future.cancel()

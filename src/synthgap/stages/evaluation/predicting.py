@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from torch import Tensor
 
 from synthgap.core.errors import InputError
 from synthgap.core.interruption import interruptible
+from synthgap.execution.ahead import prefetch_batches
 from synthgap.models.classifiers import Classifier
-from synthgap.models.preprocessing import Preprocessing
-from synthgap.store.images import BrokenImage, decode_image
+from synthgap.store.images import decoded_or_why
 from synthgap.store.rows import ImageRow
 
 BATCH = 128
@@ -67,7 +66,10 @@ def predict(
     broken: dict[str, str] = {}
     wanted = (row for row in rows if row.class_key in label)
     with interruptible() as check, ThreadPoolExecutor(workers) as pool:
-        for batch in _prepared(pool, wanted, classifier.preprocessing):
+        prepare = classifier.preprocessing.prepare
+        for batch in prefetch_batches(
+            pool, lambda row: decoded_or_why(row.read, prepare), wanted, BATCH, BATCHES_AHEAD
+        ):
             check()
             broken |= {row.image_key: found for row, found in batch if isinstance(found, str)}
             sound = [(row, found) for row, found in batch if isinstance(found, Tensor)]
@@ -88,24 +90,3 @@ def predict(
             "damaged or its training diverged: train it again, or give another model"
         )
     return Predictions(tuple(keys), torch.tensor(labels), found, broken)
-
-
-def _prepared(
-    pool: Executor, rows: Iterable[ImageRow], preprocessing: Preprocessing
-) -> Iterator[list[tuple[ImageRow, Tensor | str]]]:
-    """Batches of decoded rows, a few ahead; a broken image is its reason."""
-
-    def prepare(row: ImageRow) -> Tensor | str:
-        try:
-            return preprocessing.prepare(decode_image(row.read()))
-        except BrokenImage as broken:
-            return broken.reason
-
-    iterator = iter(rows)
-    waiting: list[list[tuple[ImageRow, Future[Tensor | str]]]] = []
-    while True:
-        while len(waiting) < BATCHES_AHEAD and (batch := list(islice(iterator, BATCH))):
-            waiting.append([(row, pool.submit(prepare, row)) for row in batch])
-        if not waiting:
-            return
-        yield [(row, future.result()) for row, future in waiting.pop(0)]

@@ -7,9 +7,8 @@ Batches have one shape, the last one filled up, so that a vector does not depend
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +19,12 @@ from torch import Tensor
 from synthgap.core.errors import InputError, Interrupted
 from synthgap.core.fingerprint import fingerprint
 from synthgap.core.interruption import how_to_continue, interruptible
+from synthgap.execution.ahead import prefetch_batches
 from synthgap.models.classifiers import Classifier
 from synthgap.models.preprocessing import INTERPOLATIONS, Preprocessing
 from synthgap.store.atomic import own_errors, temp_path
 from synthgap.store.embeddings import EmbeddingWriter
-from synthgap.store.images import BrokenImage, decode_image
+from synthgap.store.images import decoded_or_why
 from synthgap.store.keys import shard_name
 from synthgap.store.manifest import EmbeddingManifest
 from synthgap.store.parquet_rows import read_columns
@@ -84,11 +84,16 @@ def extract(
     pending = writer.pending_shards()
     total = sum(block.stop - block.start for block in blocks.values())
     done = total - sum(blocks[name].stop - blocks[name].start for name in pending)
+
+    def prepare(row: ImageRow) -> Tensor | str:
+        return decoded_or_why(row.read, preprocessing.prepare)
+
     with interruptible() as check, ThreadPoolExecutor(workers) as pool:
         for name in pending:
             block = blocks[name]
             rows, vectors, errors = [], [], []
-            for batch in _prepared(pool, images.rows(block.split, block.start, block.stop), preprocessing):
+            wanted = images.rows(block.split, block.start, block.stop)
+            for batch in prefetch_batches(pool, prepare, wanted, BATCH, BATCHES_AHEAD):
                 try:
                     check()
                 except Interrupted as stop:
@@ -184,26 +189,6 @@ def _manifest(ready: Classifier, images: ImageSource, blocks: dict[str, ShardRan
         shards=tuple(blocks),
         parts={name: images.part_fingerprint(block) for name, block in blocks.items()},
     )
-
-
-def _prepared(
-    pool: Executor, rows: Iterator[ImageRow], preprocessing: Preprocessing
-) -> Iterator[list[tuple[ImageRow, Tensor | str]]]:
-    """Batches of decoded rows, a few ahead of the model; a broken image is its reason."""
-
-    def prepare(row: ImageRow) -> Tensor | str:
-        try:
-            return preprocessing.prepare(decode_image(row.read()))
-        except BrokenImage as broken:
-            return broken.reason
-
-    waiting: list[list[tuple[ImageRow, Future[Tensor | str]]]] = []
-    while True:
-        while len(waiting) < BATCHES_AHEAD and (batch := list(islice(rows, BATCH))):
-            waiting.append([(row, pool.submit(prepare, row)) for row in batch])
-        if not waiting:
-            return
-        yield [(row, future.result()) for row, future in waiting.pop(0)]
 
 
 def _features(ready: Classifier, batch: Sequence[Tensor | str], dim: int) -> NDArray[np.float32]:
