@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shlex
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from PIL import Image
 from scipy.stats import ttest_1samp
 from training_samples import COLOURS, image_folder
 
+from synthgap import cli
 from synthgap.models.classifiers import load_classifier
 from synthgap.pipeline.proving import TrainingSet, _kept, _sizes
 from synthgap.stages.plot import Panel, Series, draw_plot
@@ -260,3 +263,13 @@ def test_a_plot_with_many_lines_keeps_their_names_apart() -> None:
     }
     assert len(spots) == 8
     assert max(float(y or 0) for _, y in spots) < float(drawn.get("height") or 0)
+
+
+def test_the_pages_commands_are_commands() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "proof.md").read_text(encoding="utf-8")
+    commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    assert len(commands) == 2
+    for line in commands:
+        program, *tokens = shlex.split(line)
+        assert program == "synthgap"
+        cli.app.parse_args(cli._lists_apart(tokens), print_error=False, exit_on_error=False)
