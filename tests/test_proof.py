@@ -186,6 +186,7 @@ def test_features_are_those_of_the_network(folder: Path, capsys: pytest.CaptureF
     ("line", "said"),
     [
         ("matrix --out m", "no image set; expected synthgap matrix"),
+        ("scaling --out m", "no image set; expected synthgap scaling"),
         ("matrix natural natural --out m", "go by the name 'natural'"),
         ("matrix plain --out m", "no set has an eval, validation or test split"),
         (

@@ -46,7 +46,7 @@ def matrix(
     """
     from synthgap.pipeline.proving import matrix as run
 
-    learned, scored = _sets(sets, tests)
+    learned, scored = _sets("matrix", sets, tests)
     emit(run(learned, scored, out, _options(spec, proof, resources)), output, views.matrix)
 
 
@@ -75,7 +75,7 @@ def scaling(
     """
     from synthgap.pipeline.proving import scaling as run
 
-    learned, scored = _sets(sets, tests)
+    learned, scored = _sets("scaling", sets, tests)
     emit(run(learned, scored, out, sizes or (), _options(spec, proof, resources)), output, views.scaling)
 
 
@@ -91,12 +91,14 @@ def _options(spec: TrainSpec | None, proof: ProofSpec | None, resources: Learnin
     )
 
 
-def _sets(sets: tuple[str, ...], tests: list[str] | None) -> tuple[list[TrainingSet], dict[str, ImageSource]]:
+def _sets(
+    command: str, sets: tuple[str, ...], tests: list[str] | None
+) -> tuple[list[TrainingSet], dict[str, ImageSource]]:
     """What to learn from and what to score on."""
     from synthgap.store.keys import eval_split
 
     if not sets:
-        raise InputError("no image set; expected synthgap matrix SET [SET...] --out FOLDER")
+        raise InputError(f"no image set; expected synthgap {command} SET [SET...] --out FOLDER")
     learned = [_training_set(text) for text in sets]
     if tests:
         opened = [(name, open_set(place)) for name, place in map(named, tests)]

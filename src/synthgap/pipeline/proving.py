@@ -9,6 +9,7 @@ from typing import Any
 
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import file_fingerprint, fingerprint
+from synthgap.core.records import OVERALL
 from synthgap.core.specs import EvaluateSpec, LearningResources, MeasureSpec, ProofSpec, TrainSpec
 from synthgap.models.classifiers import WEIGHTS, load_classifier
 from synthgap.models.devices import pick_device
@@ -176,7 +177,7 @@ class _Proof:
         document = found | {
             "recipe": self.spec.recipe,
             "steps": self.spec.iterations,
-            "seeds": len(standings[0].figures["top_1"]["overall"]["seeds"]),
+            "seeds": len(standings[0].figures["top_1"][OVERALL]["seeds"]),
             "notes": self.notes,
             "out": str(self.out),
         }
@@ -189,7 +190,12 @@ class _Proof:
         folder = self.out / "models" / f"{safe_key(one.name)}{size}-{seed}"
         spec = self.spec.model_copy(update={"images": images, "seed": seed})
         found = train(
-            one.shares, spec, folder, self.options.resources, progress=self._told(f"{one.name}{size}, seed {seed}")
+            one.shares,
+            spec,
+            folder,
+            self.options.resources,
+            progress=self._told(f"{one.name}{size}, seed {seed}"),
+            note=self.options.note,
         )
         self._note(found["skipped_reasons"], one.name)
         return folder, found["images"]
@@ -284,8 +290,8 @@ def _nested(standings: Sequence[Standing], row: Callable[[Standing], str]) -> di
     for one in standings:
         blocks = {
             metric: {
-                "overall": classes["overall"],
-                "per_class": {key: figure for key, figure in classes.items() if key != "overall"},
+                OVERALL: classes[OVERALL],
+                "per_class": {key: figure for key, figure in classes.items() if key != OVERALL},
             }
             for metric, classes in one.figures.items()
         }
@@ -315,7 +321,7 @@ def _panels(standings: Sequence[Standing], tests: Sequence[str]) -> list[Panel]:
         lines = []
         for name in dict.fromkeys(one.trained_on for one in standings):
             points = [one for one in standings if (one.trained_on, one.tested_on) == (name, test)]
-            figures = [one.figures["top_1"]["overall"] for one in points]
+            figures = [one.figures["top_1"][OVERALL] for one in points]
             ends = [(_number(one, "value"), _number(one, "ci_low"), _number(one, "ci_high")) for one in figures]
             lines.append(Series(name, [one.images for one in points], ends))
         panels.append(Panel(f"Top-1 on {test}", lines, axis="images learned from"))
