@@ -21,7 +21,7 @@ ALLOWED = {
     "lab": {"core", "vocabulary", "store", "models", "metrics", "prompts"},
     "stages": {"core", "vocabulary", "prompts", "metrics", "store", "models", "execution"},
     "testing": {"core", "store", "models"},
-    "views": {"console"},
+    "views": {"core", "console"},
     "pipeline": {"core", "prompts", "store", "models", "stages"},
     "studies": set(),
     "commands": {
@@ -112,6 +112,7 @@ def test_every_layer_has_a_rule() -> None:
 def test_metrics_are_pure() -> None:
     for path in sorted((SRC / "metrics").glob("*.py")):
         outside = {n.split(".")[0] for n in imports(path) if not n.startswith("synthgap.metrics")}
+        outside -= {"scipy"} if path.name == "_symmetric.py" else set()  # for LAPACK, which torch has not all of
         assert outside <= METRICS_MAY, f"{path.name} imports {outside - METRICS_MAY}"
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from synthgap.metrics._blocks import TIE, row_blocks, unit
+from synthgap.metrics._symmetric import add_products, mirrored
 
 LEAST_SHRINKAGE = 1e-9
 """Below this a covariance of fewer images than dimensions has no inverse in float64."""
@@ -115,9 +116,9 @@ def _scatter(e: Tensor, labels: Tensor, means: Tensor) -> tuple[Tensor, float]:
     scatter, fourth = torch.zeros(e.shape[1], e.shape[1], dtype=torch.float64, device=e.device), 0.0
     for rows in row_blocks(len(e), e.shape[1]):
         x = unit(e[rows]) - means[labels[rows]]
-        scatter.addmm_(x.T, x)
+        add_products(scatter, x)
         fourth += float(x.square().sum(dim=1).square().sum())
-    return scatter, fourth
+    return mirrored(scatter), fourth
 
 
 def _log_determinant(factor: Tensor) -> float:

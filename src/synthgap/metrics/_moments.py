@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from synthgap.metrics._blocks import row_blocks
-
-STRIPS = 4
-"""Parts that a symmetric product is computed in, without those above the diagonal."""
+from synthgap.metrics._blocks import BLOCK_VALUES, row_blocks
+from synthgap.metrics._symmetric import add_products, mirrored
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,12 @@ class Moments:
             mean += x[rows].sum(dim=0, dtype=torch.float64)
         mean /= max(n, 1)
         scatter = torch.zeros(d, d, dtype=torch.float64, device=x.device)
-        for rows in row_blocks(n, d):
-            centred = x[rows].double() - mean
-            for part in strips(d):
-                scatter[part.start :, part].addmm_(centred[:, part.start :].T, centred[:, part])
-        return cls(n, mean, scatter.tril() + scatter.tril(-1).T)
+        step = max(
+            d, BLOCK_VALUES // max(1, d)
+        )  # at least as many rows as the scatter has, which each block reads anew
+        for start in range(0, n, step):
+            add_products(scatter, x[start : start + step].double() - mean)
+        return cls(n, mean, mirrored(scatter))
 
     def __add__(self, other: Moments) -> Moments:
         """Of the rows of both (Chan, Golub and LeVeque 1979)."""
@@ -73,12 +72,6 @@ class Moments:
     def gaussian(self) -> Gaussian:
         """Mean, and covariance over ``n - 1``."""
         return Gaussian(self.mean, self.scatter / max(self.n - 1, 1), factored=False)
-
-
-def strips(d: int) -> Iterator[slice]:
-    """Parts of d rows or columns that a product with a triangle is computed in."""
-    width = max(1, -(-d // STRIPS))
-    return (slice(start, min(start + width, d)) for start in range(0, d, width))
 
 
 def gaussian(x: Tensor) -> Gaussian:

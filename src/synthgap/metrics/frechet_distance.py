@@ -9,7 +9,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from synthgap.metrics import _checks
-from synthgap.metrics._moments import Gaussian, gaussian, leaving_out, strips
+from synthgap.metrics._moments import Gaussian, gaussian, leaving_out
+from synthgap.metrics._symmetric import congruent, eigenvalues
 from synthgap.metrics.jackknife import around, draw_groups, groups_for
 
 
@@ -123,8 +124,7 @@ def _root_trace(a: Gaussian, b: Gaussian) -> Tensor:
         gram = few.spread @ many.spread @ few.spread.T
     else:
         gram = _between_covariances(a.spread, b.spread)
-    squares: Tensor = torch.linalg.eigvalsh(gram)
-    return squares.clamp_min(0).sqrt().sum()
+    return eigenvalues(gram).clamp_min(0).sqrt().sum()
 
 
 def _between_covariances(a: Tensor, b: Tensor) -> Tensor:
@@ -135,9 +135,4 @@ def _between_covariances(a: Tensor, b: Tensor) -> Tensor:
         factor = vectors * values.clamp_min(0).sqrt()
         turned: Tensor = factor.T @ b @ factor
         return turned
-    right, gram = torch.empty_like(b), torch.zeros_like(b)
-    for part in strips(len(b)):
-        right[:, part] = b[:, part.start :] @ lower[part.start :, part]
-    for part in strips(len(b)):
-        gram[part, : part.stop] = lower[part.start :, part].T @ right[part.start :, : part.stop]
-    return gram
+    return congruent(lower, b)
