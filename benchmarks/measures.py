@@ -54,7 +54,7 @@ def main() -> None:
     if given.scale:
         _scale(given)
         return
-    rows = {"knn": _knn, "frechet": _frechet, "sums": _sums, "prdc": _prdc, "report": _report}
+    rows = {"knn": _knn, "frechet": _frechet, "sums": _sums, "prdc": _prdc, "report": _report, "large": _large}
     for name in given.only or rows:
         rows[name](given)
 
@@ -137,21 +137,31 @@ def _prdc(given: argparse.Namespace) -> None:
 
 def _report(given: argparse.Namespace) -> None:
     """All that a trial is told of two labelled sets."""
-    (a, labels), (b, own) = (_clip_like(given.pairs, given.dim, seed, classes=100) for seed in (0, 1))
+    _reports(given, given.pairs, given.pairs, overlap=True)
+
+
+def _large(given: argparse.Namespace) -> None:
+    """The same of many references, but for the overlap: prdc would hold a table of all of their distances."""
+    _reports(given, given.references, given.references // 10, overlap=False)
+
+
+def _reports(given: argparse.Namespace, references: int, queries: int, overlap: bool) -> None:
+    (a, labels), (b, own) = (_clip_like(n, given.dim, seed, classes=100) for seed, n in ((0, references), (1, queries)))
 
     def ours() -> np.ndarray:
         found = metrics.query_scores(a, labels, b, own, 100, 0, ks=(1, 5))
         values = (found.correct, found.own_cosine, found.nearest_cosine, found.knn_correct[1])
         by_class = torch.stack([metrics.class_means(each, own, 100) for each in values])
         one = metrics.frechet_distance(a, b).total
-        return np.array([*by_class.nanmean(dim=1), *by_class[:, 0], one, *_overlap(a, b)])
+        return np.array([*by_class.nanmean(dim=1), *by_class[:, 0], one, *(_overlap(a, b) if overlap else ())])
 
-    ways: Ways = {"synthgap": ours, "one by one": lambda: _one_by_one(a, labels, b, own)}
-    found = _race(f"a whole report of two sets {tuple(a.shape)}, 100 classes", ways, given)
+    ways: Ways = {"synthgap": ours, "one by one": lambda: _one_by_one(a, labels, b, own, overlap)}
+    title = f"a whole report of two sets {tuple(a.shape)} and {tuple(b.shape)}, 100 classes"
+    found = _race(title if overlap else f"{title}, without precision, recall, density and coverage", ways, given)
     _apart(found["synthgap"], found["one by one"])
 
 
-def _one_by_one(a: Tensor, labels: Tensor, b: Tensor, own: Tensor) -> np.ndarray:
+def _one_by_one(a: Tensor, labels: Tensor, b: Tensor, own: Tensor, overlap: bool) -> np.ndarray:
     """The same with scikit-learn, scipy and prdc, each figure by itself."""
     from scipy.linalg import sqrtm
 
@@ -168,7 +178,7 @@ def _one_by_one(a: Tensor, labels: Tensor, b: Tensor, own: Tensor) -> np.ndarray
     by_class = np.array([[each[to == c].mean() for c in range(100)] for each in values])
     s, t = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     one = ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum() + np.trace(s + t - 2 * np.real(sqrtm(s @ t)))
-    return np.array([*by_class.mean(axis=1), *by_class[:, 0], one, *_theirs_overlap(a, b)])
+    return np.array([*by_class.mean(axis=1), *by_class[:, 0], one, *(_theirs_overlap(a, b) if overlap else ())])
 
 
 def _overlap(natural: Tensor, synthetic: Tensor) -> np.ndarray:
@@ -310,7 +320,7 @@ def _embeddings(given: argparse.Namespace) -> tuple[Tensor, Tensor]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", choices=("knn", "frechet", "sums", "prdc", "report"))
+    parser.add_argument("--only", nargs="*", choices=("knn", "frechet", "sums", "prdc", "report", "large"))
     parser.add_argument("--references", type=int, default=200_000)
     parser.add_argument("--queries", type=int, default=2_000)
     parser.add_argument("--dim", type=int, default=768)

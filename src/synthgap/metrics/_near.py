@@ -18,7 +18,18 @@ from torch import Tensor
 from synthgap.metrics._blocks import TIE, row_blocks
 from synthgap.metrics._euclidean import middle, squared_distances
 from synthgap.metrics._pairs import pair_products
-from synthgap.metrics._screening import CHUNK, EPS, GROUP, LEVELS, Codes, choose_path, code_products, write_codes
+from synthgap.metrics._screening import (
+    CHUNK,
+    EPS,
+    GROUP,
+    LEVELS,
+    Codes,
+    choose_path,
+    code_products,
+    group_peaks,
+    reaching,
+    write_codes,
+)
 
 TILE = (256, 4096)
 """Rows and columns of a tile, multiples of `GROUP`: 4 MiB of scores, which stay in the cache."""
@@ -178,15 +189,15 @@ class Space:
         least = torch.full_like(error, -torch.inf)
         for start in range(0, n, TILE[1]):
             columns = slice(start, min(start + TILE[1], n))
-            scores = self._scores(x, x, rows, columns, step)
+            scores = self._scores(x, x, rows, columns, step)[: len(error)]
             own = torch.arange(n, device=best.device)[max(rows.start, start) : min(rows.stop, columns.stop)]
             scores[own - rows.start, own - start] = -torch.inf
-            peaks = scores.view(len(scores), GROUP, -1).amax(dim=1)
-            best = torch.cat([best, peaks[: len(best)]], dim=1)
+            peaks = group_peaks(scores)
+            best = torch.cat([best, peaks], dim=1)
             best = best.topk(min(k, best.shape[1]), dim=1).values
             if best.shape[1] == k:
                 least = best[:, -1].double() - 2 * error
-            found = _above(scores, least, 0)
+            found = _above_of_rows(scores, peaks, least)
             if found is None:
                 return None
             kept.append((found[0], found[1] + start, scores[found]))
@@ -252,24 +263,33 @@ def _above(scores: Tensor, least: Tensor, side: int) -> Pairs | None:
 
     None where they are many. The best of each group is looked at first.
     """
-    bar = least.to(scores.dtype)
     if side == 0:
-        grouped = scores[: len(bar)].view(len(bar), GROUP, -1)
-        owner, other = (grouped.amax(dim=1) >= bar.unsqueeze(1)).nonzero().T
-        grouped = grouped.transpose(1, 2)
-    else:
-        grouped = scores[:, : len(bar)].unflatten(0, (-1, GROUP))
-        other, owner = (grouped.amax(dim=1) >= bar).nonzero().T
-        grouped = grouped.permute(2, 0, 1)
-    if 2 * len(owner) > grouped.shape[0] * grouped.shape[1]:
+        scores = scores[: len(least)]
+        return _above_of_rows(scores, group_peaks(scores), least)
+    bar = least.to(scores.dtype)
+    grouped = scores[:, : len(bar)].unflatten(0, (-1, GROUP))
+    peaks = grouped.amax(dim=1) >= bar
+    if _many_groups(peaks):
         return None
-    hit, place = (grouped[owner, other] >= bar[owner].unsqueeze(1)).nonzero().T
+    group, column = peaks.nonzero().T
+    hit, place = (grouped.transpose(1, 2)[group, column] >= bar[column].unsqueeze(1)).nonzero().T
     if len(hit) * DENSE > scores.numel():
         return None
-    own, far = owner[hit], other[hit]
-    i, j = (own, place * grouped.shape[1] + far) if side == 0 else (far * GROUP + place, own)
-    pairs = (i * scores.shape[1] + j).sort().values
-    return pairs // scores.shape[1], pairs % scores.shape[1]
+    pairs = ((group[hit] * GROUP + place) * len(bar) + column[hit]).sort().values
+    return pairs // len(bar), pairs % len(bar)
+
+
+def _above_of_rows(scores: Tensor, peaks: Tensor, least: Tensor) -> Pairs | None:
+    """The same of each row, given the highest scores of its groups."""
+    bar = least.to(scores.dtype)
+    if _many_groups(peaks >= bar.unsqueeze(1)):
+        return None
+    pairs = reaching(scores, peaks, bar)
+    return None if len(pairs[0]) * DENSE > scores.numel() else pairs
+
+
+def _many_groups(reached: Tensor) -> bool:
+    return 2 * int(reached.count_nonzero()) > reached.numel()
 
 
 def _table(i: Tensor, values: Tensor, rows: int, fill: float) -> Tensor:

@@ -133,9 +133,10 @@ def _meet(screen: Screen, queries: Queries, references: References, shortlist: S
 def _exact(query: Tensor, reference: Tensor, owner: Tensor, column: Tensor) -> Tensor:
     """Float64 cosines of pairs."""
     cosines = torch.empty(len(owner), dtype=torch.float64, device=query.device)
+    directions = scaled(query, torch.float64)
     for pairs in row_blocks(len(owner), query.shape[1]):
-        near, own = scaled(reference[column[pairs]], torch.float64), scaled(query[owner[pairs]], torch.float64)
-        cosines[pairs] = (near * own).sum(dim=1)
+        near = scaled(reference.index_select(0, column[pairs]), torch.float64)
+        cosines[pairs] = torch.linalg.vecdot(near, directions.index_select(0, owner[pairs]))
     return cosines
 
 

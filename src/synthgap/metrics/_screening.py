@@ -31,6 +31,9 @@ CHUNK = 512
 GPU_CHUNK = 65536
 """The same on a GPU, where a step is to be large."""
 
+SAMPLE = 1024
+"""Vectors by which the columns are weighted."""
+
 LEVELS = 127
 """Of an int8; -128 is left out, so that the sign of a product never matters."""
 
@@ -183,20 +186,23 @@ class Screen:
         bound = self.bound(query, reference)
         offset = query.unit.double() @ reference.mean
         step = query.codes.step * reference.codes.step
+        scores[:, n:] = _least(scores.dtype)
+        peaks = group_peaks(scores)
         if n >= k and bool((floor == -torch.inf).any()):
-            floor = torch.maximum(floor, self._kth_at_least(query, reference, scores[:, :n], k))
-        limit = _as(scores.dtype, (floor - bound - offset) / step).unsqueeze(1)
-        grouped = scores.view(len(scores), GROUP, -1)
-        owner, group = (grouped.amax(dim=1) >= limit).nonzero().T
-        hit, place = (grouped[owner, :, group] >= limit[owner]).nonzero().T
-        owner, column = owner[hit], place * grouped.shape[2] + group[hit]
-        pairs = (owner * scores.shape[1] + column)[column < n].sort().values
-        return pairs // scores.shape[1], pairs % scores.shape[1], floor
+            floor = torch.maximum(floor, self._kth_at_least(query, reference, scores, peaks, k))
+        owner, column = reaching(scores, peaks, _as(scores.dtype, (floor - bound - offset) / step))
+        real = column < n
+        return owner[real], column[real], floor
 
-    def _kth_at_least(self, query: Queries, reference: References, scores: Tensor, k: int) -> Tensor:
-        best = scores.topk(k, dim=1).indices
-        owner = torch.arange(len(best), device=best.device).repeat_interleave(k)
-        return self.cosines(query, reference, owner, best.flatten()).view(-1, k).amin(dim=1) - self.slack - TIE
+    def _kth_at_least(self, query: Queries, reference: References, scores: Tensor, peaks: Tensor, k: int) -> Tensor:
+        """The least of k good cosines of each query: those of its k highest scores, which lie in its k highest groups."""
+        groups = peaks.topk(min(k, peaks.shape[1]), dim=1).indices
+        inside = scores.view(len(scores), -1, GROUP).gather(1, groups.unsqueeze(2).expand(-1, -1, GROUP)).flatten(1)
+        place = inside.topk(k, dim=1).indices
+        column = groups.gather(1, place // GROUP) * GROUP + place % GROUP
+        owner = torch.arange(len(column), device=column.device).repeat_interleave(k)
+        cosines = self.cosines(query, reference, owner, column.flatten())
+        return cosines.view(-1, k).amin(dim=1) - self.slack - TIE
 
     def cosines(self, query: Queries, reference: References, owner: Tensor, column: Tensor) -> Tensor:
         """Cosines of pairs by float32, as float64; they err by at most `slack`."""
@@ -237,6 +243,19 @@ def write_codes(vectors: Tensor, step: Tensor, into: Tensor, chunk: int) -> tupl
     return lengths * whole, errors * whole
 
 
+def group_peaks(scores: Tensor) -> Tensor:
+    """Highest score of each `GROUP` of neighbouring columns, (r, groups)."""
+    return scores.view(len(scores), -1, GROUP).amax(dim=2)
+
+
+def reaching(scores: Tensor, peaks: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column, ordered so, of the scores (r, c) of at least the ``least`` (r,) of their row."""
+    row, group = (peaks >= least.unsqueeze(1)).nonzero().T
+    inside = scores.view(-1, GROUP).index_select(0, row * peaks.shape[1] + group)
+    hit, place = (inside >= least[row].unsqueeze(1)).nonzero().T
+    return row[hit], group[hit] * GROUP + place
+
+
 def scaled(e: Tensor, dtype: torch.dtype) -> Tensor:
     """`unit`, faster where squares neither over- nor underflow; errs by as little."""
     vectors = e.to(dtype)
@@ -251,9 +270,8 @@ def _weights(query: Tensor, first: Tensor) -> Tensor:
     A column in which the queries are large and the references hardly differ would make the queries' steps coarse for
     nothing; with these weights the columns of both vary alike. They are chosen by the first block, and only for speed.
     """
-    spread = scaled(first, torch.float32)
-    spread = (spread - spread.mean(dim=0)).square().mean(dim=0).sqrt()
-    size = scaled(query[: len(first)], torch.float32).square().mean(dim=0).sqrt()
+    spread = scaled(first[:SAMPLE], torch.float32).std(dim=0, correction=0)
+    size = scaled(query[:SAMPLE], torch.float32).square().mean(dim=0).sqrt()
     least = 1e-2
     spread, size = (column.clamp_min(least * column.mean()).clamp_min(1e-6) for column in (spread, size))
     return (spread / size).sqrt()
@@ -263,8 +281,11 @@ def _as(dtype: torch.dtype, limit: Tensor) -> Tensor:
     """A limit in the type of the scores, never above itself by more than the slack has room for."""
     if dtype.is_floating_point:
         return limit.to(dtype)
-    most = torch.iinfo(dtype)
-    return limit.floor().clamp(most.min, most.max).to(dtype)
+    return limit.floor().clamp(_least(dtype), torch.iinfo(dtype).max).to(dtype)
+
+
+def _least(dtype: torch.dtype) -> float:
+    return -torch.inf if dtype.is_floating_point else torch.iinfo(dtype).min
 
 
 def code_products(query: Tensor, reference: Tensor) -> Tensor:
