@@ -35,7 +35,11 @@ from synthgap import metrics
 from synthgap.metrics._blocks import class_sums
 from synthgap.metrics._moments import Moments
 from synthgap.metrics._neighbours import Search, nearest
+from synthgap.metrics.covered_share import stacked_covered_share
 from synthgap.metrics.frechet_distance import between
+from synthgap.metrics.jackknife import jackknife_stack
+from synthgap.metrics.stacked_frechet import stacked_frechet_distance
+from synthgap.metrics.stacks import Stacks
 from synthgap.store.embeddings import load_embeddings
 
 CLASSES = 1000
@@ -54,7 +58,15 @@ def main() -> None:
     if given.scale:
         _scale(given)
         return
-    rows = {"knn": _knn, "frechet": _frechet, "sums": _sums, "prdc": _prdc, "report": _report, "large": _large}
+    rows = {
+        "knn": _knn,
+        "frechet": _frechet,
+        "sums": _sums,
+        "prdc": _prdc,
+        "report": _report,
+        "large": _large,
+        "classes": _classes,
+    }
     for name in given.only or rows:
         rows[name](given)
 
@@ -159,6 +171,36 @@ def _reports(given: argparse.Namespace, references: int, queries: int, overlap: 
     title = f"a whole report of two sets {tuple(a.shape)} and {tuple(b.shape)}, 100 classes"
     found = _race(title if overlap else f"{title}, without precision, recall, density and coverage", ways, given)
     _apart(found["synthgap"], found["one by one"])
+
+
+def _classes(given: argparse.Namespace) -> None:
+    """Figures of 100 classes of 40 images each in two sets, all with intervals by leaving out tenths."""
+    (a, labels), (b, own) = (_clip_like(4000, given.dim, seed, classes=100) for seed in (0, 1))
+    a, b = metrics.uvec(a), metrics.uvec(b)
+
+    def ours() -> np.ndarray:
+        found = torch.zeros(100, 3, 4, dtype=torch.float64)
+        for stack in Stacks([(a, labels), (b, own)], 100, least=2, scaled=False):
+            for figures, columns in ((stacked_frechet_distance, slice(0, 3)), (stacked_covered_share, slice(3, 4))):
+                one = jackknife_stack(figures, stack, seed=0)
+                found[stack.classes, :, columns] = torch.stack([one.value, one.low, one.high], dim=1)
+        return found.numpy()
+
+    def each() -> np.ndarray:
+        return np.stack([_of_class(a[labels == c], b[own == c]) for c in range(100)])
+
+    ways: Ways = {"synthgap": ours, "a class at a time": each}
+    found = _race("Fréchet distance and covered share of 100 classes", ways, given)
+    _apart(found["synthgap"], found["a class at a time"])
+
+
+def _of_class(a: Tensor, b: Tensor) -> np.ndarray:
+    def figures(a: Tensor, b: Tensor) -> list[float]:
+        distance = metrics.frechet_distance(a, b)
+        share = metrics.covered_share(natural=a, synthetic=b)
+        return [distance.total, distance.mean_term, distance.covariance_term, share]
+
+    return np.stack([figures(a, b), *metrics.jackknife_interval(figures, [a, b], seed=0)])
 
 
 def _one_by_one(a: Tensor, labels: Tensor, b: Tensor, own: Tensor, overlap: bool) -> np.ndarray:
@@ -320,7 +362,7 @@ def _embeddings(given: argparse.Namespace) -> tuple[Tensor, Tensor]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", choices=("knn", "frechet", "sums", "prdc", "report", "large"))
+    parser.add_argument("--only", nargs="*", choices=("knn", "frechet", "sums", "prdc", "report", "large", "classes"))
     parser.add_argument("--references", type=int, default=200_000)
     parser.add_argument("--queries", type=int, default=2_000)
     parser.add_argument("--dim", type=int, default=768)

@@ -78,7 +78,9 @@ def test_growing_and_shrinking_gaussians_are_those_of_the_rows(d: int) -> None:
         np.testing.assert_allclose(found.covariance.numpy(), expected, atol=1e-8)
         np.testing.assert_allclose(found.mean.numpy(), x[:size].double().mean(dim=0).numpy(), rtol=1e-12)
     groups = torch.arange(100) % 4
-    for left, found in enumerate(leaving_out(x, groups, 4)):
+    whole, rest = leaving_out(x, groups, 4)
+    np.testing.assert_allclose(whole.covariance.numpy(), np.cov(x.double().numpy().T), atol=1e-8)
+    for left, found in zip(range(4), rest, strict=True):
         np.testing.assert_allclose(found.covariance.numpy(), np.cov(x[groups != left].double().numpy().T), atol=1e-8)
     np.testing.assert_allclose(gaussian(x).covariance.numpy(), np.cov(x.double().numpy().T), atol=1e-8)
 

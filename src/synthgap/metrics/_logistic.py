@@ -5,7 +5,7 @@ All fits take their steps together, so that the features meet one matrix with th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,9 @@ from synthgap.metrics._principal import principal
 MAX_STEPS = 1000
 TOLERANCE = 1e-12
 """Decrease at which a fit in float64 ends, as a share of the entropy of the labels."""
+
+FEW_COLUMNS = 8
+"""Fits times classes up to which the features are the wide side of a gradient."""
 
 DIRECTIONS = 32
 """Directions of greatest variance whose curvature is told apart before the first step."""
@@ -111,17 +114,22 @@ def prepare(x: Tensor, labels: Tensor, classes: int, shares: Tensor | None = Non
 
 
 def solve(
-    rows: Rows, penalties: Sequence[float], tolerance: float, starts: Sequence[Tensor | None] | None = None
+    rows: Rows,
+    penalties: Sequence[float],
+    tolerance: float,
+    starts: Sequence[Tensor | None] | None = None,
+    before_step: Callable[[], None] | None = None,
 ) -> list[Solution]:
     """Minimise the weighted mean of the cross-entropy plus ``l2 / 2 * |weight|^2`` for each penalty ``l2`` above 0.
 
     A fit ends when the decrease of its last step and the one that its next step promises are both at most
     ``tolerance`` of the entropy of the labels; unconverged after `MAX_STEPS`, or where rounding hides the way down.
     The optimum does not depend on ``starts``, `Solution.coefficients` of similar fits or None for no idea.
+    ``before_step`` may raise to stop.
     """
     weights = torch.stack([_from_frequencies(rows) if s is None else s for s in starts or [None] * len(penalties)])
     l2 = torch.tensor(penalties, dtype=torch.float64, device=rows.x.device)
-    return [_solution(rows, *end) for end in _Descent(rows, l2, weights).run(tolerance * rows.entropy)]
+    return [_solution(rows, *end) for end in _Descent(rows, l2, weights).run(tolerance * rows.entropy, before_step)]
 
 
 @dataclass(frozen=True)
@@ -166,13 +174,15 @@ class _Descent:
         self.gradient = self._gradient(self.logits.softmax(dim=2))
         self.memory = Memory(self._metric())
 
-    def run(self, tolerance: float) -> list[tuple[Tensor, int, bool]]:
+    def run(self, tolerance: float, before_step: Callable[[], None] | None) -> list[tuple[Tensor, int, bool]]:
         """Go down; coefficients (c, d + 1), steps and convergence of each fit."""
         ends: list[tuple[Tensor, int, bool]] = [(w, 0, False) for w in self.weights]
         left = torch.arange(len(ends))
         decrease = self.l2.new_full((len(ends),), torch.inf)
         stuck = torch.zeros(len(ends), dtype=torch.bool, device=self.l2.device)
         for steps in range(MAX_STEPS + 1):
+            if before_step is not None:
+                before_step()
             direction = self.memory.descent(self.gradient.flatten(1)).view_as(self.weights)
             slope = (self.gradient * direction).sum(dim=(1, 2), dtype=torch.float64)
             arrived = (-slope / 2 <= tolerance) & (decrease <= tolerance)
@@ -231,8 +241,10 @@ class _Descent:
         own = self._own(chances)
         chances.scatter_add_(2, own, chances.new_full((1, 1, 1), -1.0).expand_as(own))
         chances *= self.rows.shares.view(-1, 1, 1)
-        # this way round the product is half as fast again where d + 1 is odd
-        gradient = (self.rows.x.T @ chances.flatten(1)).T.reshape(self.weights.shape)
+        flat = chances.flatten(1)
+        # of many columns the product is half as fast again this way round where d + 1 is odd, of few the other way
+        product = flat.T @ self.rows.x if flat.shape[1] <= FEW_COLUMNS else (self.rows.x.T @ flat).T
+        gradient = product.reshape(self.weights.shape)
         gradient[:, :, :-1].addcmul_(self.weights[:, :, :-1], self.l2.to(gradient).view(-1, 1, 1))
         return gradient
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 
 import torch
 from torch import Tensor
@@ -95,12 +96,11 @@ def growing(x: Tensor, sizes: Sequence[int]) -> Iterator[Gaussian]:
         yield total.gaussian()
 
 
-def leaving_out(x: Tensor, groups: Tensor, count: int) -> Iterator[Gaussian]:
-    """The Gaussian of the rows but those of each group (n,) in turn: a row is added up once."""
+def leaving_out(x: Tensor, groups: Tensor, count: int) -> tuple[Gaussian, Iterator[Gaussian]]:
+    """The Gaussian of all rows, and that of the rows but those of each group (n,) in turn: a row is added up once."""
     if len(x) <= 2 * x.shape[1]:
-        yield from (gaussian(x[groups != left]) for left in range(count))
-        return
+        return gaussian(x), (gaussian(x[groups != left]) for left in range(count))
     parts = [Moments.of(x[groups == group]) for group in range(count)]
-    for left in range(count):
-        first, *others = (part for group, part in enumerate(parts) if group != left)
-        yield sum(others, first).gaussian()
+    before, after = list(accumulate(parts)), list(accumulate(reversed(parts)))[::-1]
+    inside = (before[left - 1] + after[left + 1] for left in range(1, count - 1))
+    return before[-1].gaussian(), (rest.gaussian() for rest in chain([after[1]], inside, [before[-2]]))

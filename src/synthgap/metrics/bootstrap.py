@@ -44,12 +44,7 @@ def bootstrap_interval(
     if labels is None:
         labels = torch.zeros(len(values), dtype=torch.long)
     most = int(labels.max()) + 1 if isinstance(labels, Tensor) and labels.numel() else 1
-    replicates, sizes = _means(values, labels, max(1, most), resamples, seed)
-    if not (sizes >= 2).any():
-        return torch.nan, torch.nan
-    shares = sizes / sizes.sum()
-    low, high = percentiles((replicates.nan_to_num() @ shares).unsqueeze(1))
-    return float(low), float(high)
+    return _of_images(*_means(values, labels, max(1, most), resamples, seed))
 
 
 def bootstrap_classes(
@@ -81,6 +76,14 @@ def bootstrap_classes(
     values = _checks.scores("values", values)
     replicates, sizes = _means(values, labels, num_classes, resamples, seed)
     return class_intervals(replicates, sizes)
+
+
+def bootstrap_images_and_classes(
+    values: Float[Tensor, " n"], labels: Int[Tensor, " n"], num_classes: int, *, resamples: int, seed: int
+) -> tuple[tuple[float, float], ClassIntervals]:
+    """`bootstrap_interval` and `bootstrap_classes` of the same resamples, drawn once."""
+    replicates, sizes = _means(_checks.scores("values", values), labels, num_classes, resamples, seed)
+    return _of_images(replicates, sizes), class_intervals(replicates, sizes)
 
 
 def bootstrap_statistic(
@@ -121,6 +124,14 @@ def bootstrap_statistic(
             drawn = [sample[_rows(len(sample), generator).to(sample.device)] for sample in samples]
             replicates[row] = torch.tensor([float(figure) for figure in statistic(*drawn)], dtype=torch.float64)
     return percentiles(replicates, around=value)
+
+
+def _of_images(replicates: Tensor, sizes: Tensor) -> tuple[float, float]:
+    """Interval of the mean over all images, by the means of the resampled classes."""
+    if not (sizes >= 2).any():
+        return torch.nan, torch.nan
+    low, high = percentiles((replicates.nan_to_num() @ (sizes / sizes.sum())).unsqueeze(1))
+    return float(low), float(high)
 
 
 def _rows(n: int, generator: torch.Generator) -> Tensor:

@@ -85,8 +85,13 @@ def centroid_distance_bootstrap(
     groups = members_by_class(labels, num_classes)
     for key, members in enumerate(groups):
         vectors = unit(e[members])
+        products = vectors @ vectors.T if 0 < len(members) <= vectors.shape[1] else None
         for rows, counts in draw_counts(len(members), resamples, generator):
-            cosines = unit(counts @ vectors) @ vectors.T
+            if products is None:
+                cosines = unit(counts @ vectors) @ vectors.T
+            else:
+                of_sums = counts @ products
+                cosines = of_sums / torch.linalg.vecdot(counts, of_sums).sqrt().unsqueeze(1)
             replicates[rows, key] = (counts * (1 - cosines).square()).sum(dim=1) / len(members)
     sizes = torch.tensor([len(members) for members in groups])
     return class_intervals(replicates, sizes, around=value.cpu())

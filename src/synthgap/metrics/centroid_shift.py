@@ -96,15 +96,25 @@ def centroid_shift_bootstrap(
     groups = [members_by_class(labels.cpu().long(), num_classes) for labels in (a_labels, b_labels)]
     pairs = list(zip(*groups, strict=True))
     for key, (of_a, of_b) in enumerate(pairs):
-        if len(of_a) and len(of_b):
-            moved = _resampled(a[of_a], resamples, generator) - _resampled(b[of_b], resamples, generator)
-            replicates[:, key] = moved.square().sum(dim=1) / 2
+        if resamples and len(of_a) and len(of_b):
+            replicates[:, key] = _shifts(unit(a[of_a]), unit(b[of_b]), resamples, generator)
     sizes = torch.tensor([max(len(of_a), len(of_b)) if len(of_a) and len(of_b) else 0 for of_a, of_b in pairs])
     return class_intervals(replicates, sizes, around=value.cpu(), least=0.0)
 
 
-def _resampled(e: Tensor, resamples: int, generator: torch.Generator) -> Tensor:
-    """Centroid of each resample of one class, (resamples, d)."""
-    vectors = unit(e)
+def _shifts(a: Tensor, b: Tensor, resamples: int, generator: torch.Generator) -> Tensor:
+    """Shift of each resample of one class, (resamples,), given its unit vectors in both sets."""
+    if len(a) + len(b) > a.shape[1]:
+        moved = _resampled(a, resamples, generator) - _resampled(b, resamples, generator)
+        return moved.square().sum(dim=1) / 2
+    # fewer products than the rows have entries
+    left, right = (torch.cat([counts for _, counts in draw_counts(len(x), resamples, generator)]) for x in (a, b))
+    lengths = [torch.linalg.vecdot(counts @ (x @ x.T), counts).sqrt() for x, counts in ((a, left), (b, right))]
+    cosines: Tensor = torch.linalg.vecdot(left @ (a @ b.T), right) / lengths[0] / lengths[1]
+    return 1 - cosines
+
+
+def _resampled(vectors: Tensor, resamples: int, generator: torch.Generator) -> Tensor:
+    """Centroid of each resample of the unit vectors of one class, (resamples, d)."""
     blocks = [counts @ vectors for _, counts in draw_counts(len(vectors), resamples, generator)]
     return unit(torch.cat(blocks)) if blocks else vectors.new_empty(0, vectors.shape[1])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from synthgap.metrics import _checks
 from synthgap.metrics._moments import Gaussian, gaussian
+from synthgap.metrics.stacks import Counted, Figures, Stack
 
 LEAST_PIVOT = 1e-3
 """Share of the largest pivot below which the Cholesky factor of products keeps fewer than 12 digits."""
@@ -73,3 +74,44 @@ def _independent(centred: Tensor) -> Tensor:
     """Rows (n - 1, d) of the same ``F.T @ F`` as n rows that add up to zero: a reflection that takes the last to zero."""
     rows: Tensor = centred[:-1] - centred[-1] / (len(centred) ** 0.5 + 1)
     return rows
+
+
+def stacked_covered_share(stack: Stack, counted: Counted) -> Figures:
+    """`covered_share` of the classes of a stack, natural and synthetic: (b, 1), of the rows that count.
+
+    Not sound where rows nearly depend on each other, so that their products keep too few digits.
+    """
+    natural, cross, synthetic = (stack.around(counted, *sides) for sides in ((0, 0), (0, 1), (1, 1)))
+    gram = torch.cat([torch.cat([natural, cross], dim=2), torch.cat([cross.mT, synthetic], dim=2)], dim=1)
+    gram, kept = _without_last(gram, counted)
+    degrees = torch.cat([(rows.sum(dim=1, keepdim=True) - 1).double().expand(rows.shape) for rows in counted], dim=1)
+    gram /= (degrees.unsqueeze(1) * degrees.unsqueeze(2)).sqrt()
+    trace = gram[:, : natural.shape[1]].diagonal(dim1=1, dim2=2).sum(dim=1)
+    gram.diagonal(dim1=1, dim2=2)[~kept] = 1
+    inner, failed = torch.linalg.cholesky_ex(gram)
+    pivots = inner.diagonal(dim1=1, dim2=2)
+    least, most = (pivots.masked_fill(~kept, end).aminmax(dim=1) for end in (torch.inf, -torch.inf))
+    sound = (failed == 0) & (least.min >= LEAST_PIVOT * most.max) & (kept.sum(dim=1) < stack.width)
+    sign = kept.to(gram)
+    sign[:, natural.shape[1] :] *= -1
+    # a factor that failed may hold anything
+    inner = torch.where(sound.view(-1, 1, 1), inner, 0.0)
+    values = torch.linalg.eigvalsh(inner.mT @ (sign.unsqueeze(2) * inner))
+    share = 1 - values.clamp_min(0).sum(dim=1) / trace
+    return share.clamp(0, 1).unsqueeze(1), sound
+
+
+def _without_last(gram: Tensor, counted: Counted) -> tuple[Tensor, Tensor]:
+    """`_independent` for products (b, N, N) of the centred rows of all sets, and which rows are left, bool (b, N)."""
+    rows = torch.cat(list(counted), dim=1)
+    last, shares, start = torch.zeros_like(rows, dtype=torch.long), torch.zeros_like(gram[:, 0]), 0
+    for of in counted:
+        part = slice(start, start + of.shape[1])
+        places = torch.arange(start, part.stop, device=gram.device)
+        last[:, part] = torch.where(of, places, 0).amax(dim=1, keepdim=True)
+        shares[:, part] = 1 / (of.sum(dim=1, keepdim=True).double().sqrt() + 1)
+        start = part.stop
+    turned = gram - shares.unsqueeze(2) * gram.gather(1, last.unsqueeze(2).expand_as(gram))
+    turned -= shares.unsqueeze(1) * turned.gather(2, last.unsqueeze(1).expand_as(gram))
+    kept = rows & (last != torch.arange(start, device=gram.device))
+    return turned * (kept.unsqueeze(1) & kept.unsqueeze(2)), kept

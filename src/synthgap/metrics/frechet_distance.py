@@ -87,18 +87,24 @@ def frechet_distance_interval(
         >>> bool(low[0] < frechet_distance(a, b).total < high[0])
         True
     """
+    _, low, high = distance_and_interval(a, b, seed=seed)
+    return low, high
+
+
+def distance_and_interval(a: Tensor, b: Tensor, *, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Distance and its two terms (3,), and the ends of their intervals; the images are added up once for all of them."""
     a = _checks.features("a", a)
     b = _checks.features("b", b, width=a.shape[1]).to(a.device)
     generator = _checks.generator(seed)
-    value = _figures(frechet_distance(a, b))
-    count = groups_for([a, b])
+    count, least = groups_for([a, b]), min(len(a), len(b))
     if not count:
-        return torch.full_like(value, torch.nan), torch.full_like(value, torch.nan)
-    left = [leaving_out(x, draw_groups(x, count, generator), count) for x in (a, b)]
-    least = min(len(a), len(b)) - 1
-    without = torch.stack([_figures(between(of_a, of_b, least)) for of_a, of_b in zip(*left, strict=True)])
-    low, high = around(value, without)
-    return low.clamp_min(0), high
+        value = _figures(frechet_distance(a, b))
+        return value, torch.full_like(value, torch.nan), torch.full_like(value, torch.nan)
+    (all_a, left_a), (all_b, left_b) = (leaving_out(x, draw_groups(x, count, generator), count) for x in (a, b))
+    value = _figures(between(all_a, all_b, least))
+    without = [_figures(between(of_a, of_b, least - 1)) for of_a, of_b in zip(left_a, left_b, strict=True)]
+    low, high = around(value, torch.stack(without))
+    return value, low.clamp_min(0), high
 
 
 def between(a: Gaussian, b: Gaussian, least: int) -> FrechetDistance:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
 from synthgap.metrics import _checks
+from synthgap.metrics.stacks import Counted, Figures, Stack
 
 STUDENT = {
     3: 4.302652729749464,
@@ -66,9 +68,72 @@ def jackknife_interval(
     return around(value, torch.tensor(without, dtype=torch.float64))
 
 
+@dataclass(frozen=True)
+class StackFigures:
+    """p figures of the b classes of a stack.
+
+    Attributes:
+        value: (b, p).
+        low: Lower ends of their intervals, NaN where a set has fewer than three rows.
+        high: Upper ends.
+        sound: Classes, bool (b,), whose figures products alone tell; the others want their rows.
+    """
+
+    value: Float64[Tensor, "b p"]
+    low: Float64[Tensor, "b p"]
+    high: Float64[Tensor, "b p"]
+    sound: Tensor
+
+
+def jackknife_stack(figures: Callable[[Stack, Counted], Figures], stack: Stack, *, seed: int | None) -> StackFigures:
+    """Find figures of the classes of a stack, and the intervals that `jackknife_interval` would give them one by one.
+
+    Args:
+        figures: What to compute of the rows that count.
+        stack: The classes.
+        seed: Seed of the groups, the same for each class; None for no interval.
+
+    Returns:
+        Figures and intervals; a class is sound if its figures are, whatever group is left out.
+
+    Raises:
+        ValueError: A negative seed.
+    """
+    value, sound = figures(stack, stack.present)
+    nothing = torch.full_like(value, torch.nan)
+    count = _parts([int(size.min()) for size in stack.sizes])
+    if seed is None or not count:
+        return StackFigures(value, nothing, nothing.clone(), sound)
+    groups = _stacked_groups(stack, count, seed)
+    without = []
+    for left in range(count):
+        parts = [present & (of != left) for present, of in zip(stack.present, groups, strict=True)]
+        found, safe = figures(stack, parts)
+        without.append(found)
+        sound = sound & safe
+    return StackFigures(value, *around(value, torch.stack(without)), sound)
+
+
+def _stacked_groups(stack: Stack, count: int, seed: int) -> list[Tensor]:
+    """Group of each row, int64 (b, n) for each set; classes of the same sizes are cut alike."""
+    cut: dict[tuple[int, ...], list[Tensor]] = {}
+    groups = [torch.full(present.shape, -1, device=present.device) for present in stack.present]
+    for place, sizes in enumerate(zip(*(size.tolist() for size in stack.sizes), strict=True)):
+        if sizes not in cut:
+            generator = _checks.generator(seed)
+            cut[sizes] = [draw_groups(groups[0].new_empty(n), count, generator) for n in sizes]
+        for of, own in zip(groups, cut[sizes], strict=True):
+            of[place, : len(own)] = own
+    return groups
+
+
 def groups_for(samples: Sequence[Tensor]) -> int:
     """Groups that samples of these sizes are cut in: ten, or as many as the smallest has rows; 0 for fewer than three."""
-    count = min(max(STUDENT), *(len(x) for x in samples))
+    return _parts([len(x) for x in samples])
+
+
+def _parts(sizes: Sequence[int]) -> int:
+    count = min(max(STUDENT), *sizes)
     return count if count in STUDENT else 0
 
 

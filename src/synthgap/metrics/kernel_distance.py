@@ -15,6 +15,10 @@ from torch import Tensor
 from synthgap.metrics import _checks, _numbers
 from synthgap.metrics._euclidean import middle, squared_distances, tiles, upper_tiles
 from synthgap.metrics.jackknife import around, draw_groups, groups_for
+from synthgap.metrics.stacks import Counted, Figures, Stack
+
+SIGMA = 10.0
+"""Width of the Gaussian kernel of CMMD (Jayasumana et al. 2024)."""
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
@@ -24,7 +28,7 @@ def kernel_distance(
     b: Float[Tensor, "m d"],
     *,
     kernel: Literal["gaussian", "polynomial"] = "gaussian",
-    sigma: float = 10.0,
+    sigma: float = SIGMA,
     unbiased: bool = True,
     times_1000: bool = False,
 ) -> float:
@@ -72,7 +76,7 @@ def kernel_distance_interval(
     b: Float[Tensor, "m d"],
     *,
     kernel: Literal["gaussian", "polynomial"] = "gaussian",
-    sigma: float = 10.0,
+    sigma: float = SIGMA,
     unbiased: bool = True,
     times_1000: bool = False,
     seed: int,
@@ -114,6 +118,21 @@ def kernel_distance_interval(
     value = torch.tensor([sums.distance(unbiased)], dtype=torch.float64)
     low, high = around(value, torch.tensor(without, dtype=torch.float64))
     return float(low) * scale, float(high) * scale
+
+
+def stacked_kernel_distance(stack: Stack, counted: Counted, *, sigma: float, times_1000: bool) -> Figures:
+    """The unbiased `kernel_distance` of the Gaussian kernel for the classes of a stack: (b, 1), of the rows that count.
+
+    Always sound.
+    """
+    kernel = torch.expm1(stack.squared_distances / (-2 * sigma**2))
+    own = [rows.to(kernel).unsqueeze(2) for rows in counted]
+    sums = [
+        (own[i].mT @ kernel[:, stack.rows[i], stack.rows[j]] @ own[j]).flatten() for i, j in ((0, 0), (1, 1), (0, 1))
+    ]
+    n, m = (rows.sum(dim=(1, 2)) for rows in own)
+    value = sums[0] / (n * (n - 1)) + sums[1] / (m * (m - 1)) - 2 * sums[2] / (n * m)
+    return (value * (1000 if times_1000 else 1)).unsqueeze(1), torch.ones_like(n, dtype=torch.bool)
 
 
 @dataclass(frozen=True)

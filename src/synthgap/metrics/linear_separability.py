@@ -84,15 +84,16 @@ def linear_separability(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], seed: 
 
 def _distance(x: Tensor, sides: Tensor, fitted: Tensor) -> Tensor:
     """Signed distance (n,) of all rows to the hyperplane fitted to some of them, positive on the side of set 1."""
-    mean = x[fitted].mean(dim=0)
-    scale = x[fitted].sub(mean).square().mean().sqrt()
-    x = (x - mean) / (scale if scale > 0 else 1.0)
-    of_side = torch.bincount(sides[fitted], minlength=2)
+    rows, sides = x[fitted], sides[fitted]
+    mean = rows.mean(dim=0)
+    rows -= mean
+    scale = rows.square().mean().sqrt()
+    rows /= scale if scale > 0 else 1.0
     # two softmax columns share one weight vector between them, hence 2 / n for the penalty of C = 1
-    model = fit(x[fitted], sides[fitted], 2, 2 / int(fitted.sum()), shares=0.5 / of_side[sides[fitted]])
+    model = fit(rows, sides, 2, 2 / len(rows), shares=0.5 / torch.bincount(sides, minlength=2)[sides])
     weight, bias = model.weight[:, 1] - model.weight[:, 0], model.bias[1] - model.bias[0]
     length = torch.linalg.vector_norm(weight)
-    return (x @ weight + bias) * scale / (length if length > 0 else 1.0)
+    return (x @ weight - mean @ weight + bias * scale) / (length if length > 0 else 1.0)
 
 
 def _mean(e: Tensor) -> Tensor:

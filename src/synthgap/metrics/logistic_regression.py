@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -63,7 +63,9 @@ class LogisticProblem:
     _rows: Rows = field(repr=False)
     _solved: dict[float, tuple[float, Solution, LogisticFit]] = field(default_factory=dict, repr=False)
 
-    def fit(self, strengths: Sequence[float], *, tolerance: float = 1e-6) -> list[LogisticFit]:
+    def fit(
+        self, strengths: Sequence[float], *, tolerance: float = 1e-6, before_step: Callable[[], None] | None = None
+    ) -> list[LogisticFit]:
         """Fit a classifier with each strength, all of them side by side; four to eight at once are the quickest.
 
         The objective is scikit-learn's: ``strength * sum of cross-entropies + |weight|^2 / 2``, the bias free. What
@@ -73,6 +75,7 @@ class LogisticProblem:
             strengths: scikit-learn's ``C`` of each fit, above 0.
             tolerance: A fit ends when its last step lowered, and its next step promises to lower, the mean objective
                 (per training vector) by at most this share of the entropy of the labels. In (0, 1).
+            before_step: called before each step of all fits; may raise to stop.
 
         Returns:
             A fit for each strength, in their order.
@@ -89,7 +92,8 @@ class LogisticProblem:
         for some in (wanted[start : start + step] for start in range(0, len(wanted), step)):
             penalties = [1 / (strength * len(self.labels)) for strength in some]
             starts = [self._start(strength) for strength in some]
-            for strength, solution in zip(some, solve(self._rows, penalties, tolerance, starts), strict=True):
+            solutions = solve(self._rows, penalties, tolerance, starts, before_step)
+            for strength, solution in zip(some, solutions, strict=True):
                 self._solved[strength] = tolerance, solution, self._finished(strength, solution)
         return [self._solved[strength][2] for strength in strengths]
 

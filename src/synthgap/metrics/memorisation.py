@@ -12,6 +12,7 @@ from torch import Tensor
 from synthgap.metrics import _checks, _numbers
 from synthgap.metrics._blocks import TIE, row_blocks, unit
 from synthgap.metrics._neighbours import nearest
+from synthgap.metrics.stacks import Stack
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,31 @@ def memorisation(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "m d
     two = nearest(natural, natural, 2)
     itself = two[:, 0] == torch.arange(len(natural), device=natural.device)
     among = _cosines(natural, torch.where(itself, two[:, 1], two[:, 0]), natural).sort().values
-    # 0.56 of 100 is 56, not the 56.00000000000001 of floating point
-    threshold = float(among[max(1, math.ceil(round(level * len(among), 6))) - 1])
+    threshold = float(among[_place(level, len(among))])
     near = (cosines > threshold + TIE).double()
     return Memorisation(float(near.mean()), threshold, found, cosines, near)
+
+
+def stacked_memorisation(stack: Stack, *, level: float) -> tuple[Tensor, Tensor]:
+    """Threshold (b,) and near images, bool (b, m), of `memorisation` for the classes of a stack, natural and synthetic.
+
+    NaN, and none near, where a class has fewer than two natural images.
+    """
+    natural, synthetic = stack.rows
+    other = stack.present[0].unsqueeze(1).repeat(1, stack.present[0].shape[1], 1)
+    other.diagonal(dim1=1, dim2=2).fill_(False)
+    among = stack.cosines[:, natural, natural].where(other, -torch.inf).amax(dim=2).clamp(-1, 1)
+    among = among.where(stack.present[0], torch.inf).sort(dim=1).values
+    places = torch.tensor([_place(level, n) for n in stack.sizes[0].tolist()], device=among.device)
+    threshold = among.gather(1, places.unsqueeze(1)).squeeze(1).masked_fill(stack.sizes[0] < 2, torch.nan)
+    nearest = stack.cosines[:, synthetic, natural].where(stack.present[0].unsqueeze(1), -torch.inf).amax(dim=2)
+    return threshold, (nearest.clamp(-1, 1) > threshold.unsqueeze(1) + TIE) & stack.present[1]
+
+
+def _place(level: float, n: int) -> int:
+    """Place of the threshold among n cosines in ascending order."""
+    # 0.56 of 100 is 56, not the 56.00000000000001 of floating point
+    return max(1, math.ceil(round(level * n, 6))) - 1
 
 
 def _cosines(reference: Tensor, found: Tensor, query: Tensor) -> Tensor:

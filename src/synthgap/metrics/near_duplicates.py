@@ -12,6 +12,7 @@ from torch import Tensor
 from synthgap.metrics import _checks, _numbers
 from synthgap.metrics._blocks import TIE, unit
 from synthgap.metrics._euclidean import upper_tiles
+from synthgap.metrics.stacks import Stack
 
 MOST_PAIRS = 1000
 """Pairs that are listed; copies of one image alone would make a number of pairs that no memory holds."""
@@ -87,6 +88,14 @@ def near_duplicates(e: Float[Tensor, "n d"], *, threshold: float, most_pairs: in
     sizes = torch.bincount(groups, minlength=len(e))
     share = float((sizes[groups] > 1).double().mean()) if len(e) else math.nan
     return NearDuplicates(share, groups, count, pairs, cosines)
+
+
+def stacked_near_duplicates(stack: Stack, side: int, thresholds: Tensor) -> Tensor:
+    """Which images of one set of a stack are in a group of `near_duplicates`, bool (b, m), by a threshold per class."""
+    rows, present = stack.rows[side], stack.present[side]
+    alike = stack.cosines[:, rows, rows] >= thresholds.view(-1, 1, 1) - TIE
+    alike.diagonal(dim1=1, dim2=2).fill_(False)
+    return (alike & present.unsqueeze(1)).any(dim=2) & present
 
 
 def _join(groups: Tensor, pairs: Tensor) -> None:

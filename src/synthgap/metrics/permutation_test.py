@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from synthgap.metrics import _checks
 from synthgap.metrics._blocks import TIE, row_blocks, unit
+from synthgap.metrics.stacks import Stack
 
 MAX_ROWS = 2_000
 """Rows of a set that are used; more are drawn from by the seed. The kernels of all pairs then take 128 MiB."""
@@ -77,10 +79,36 @@ def permutation_test(
     # a deal that comes out the same but for rounding is at least as large
     bar = observed - TIE * float(kernel.abs().max())
     larger = 0
-    for rows in row_blocks(permutations, len(kernel)):
-        order = torch.rand(rows.stop - rows.start, len(kernel), dtype=torch.float64, generator=generator).argsort(dim=1)
+    for order in _deals(permutations, len(kernel), generator):
         larger += int((_discrepancies(order < len(a), kernel) >= bar).sum())
     return PermutationTest((1 + larger) / (1 + permutations), observed, permutations)
+
+
+def stacked_p_values(stack: Stack, *, permutations: int, seed: int) -> Tensor:
+    """p-values (b,) of `permutation_test` for the classes of a stack, each with the deals of that seed."""
+    kernels = _kernels(stack)
+    sizes = torch.stack(stack.sizes).tolist()
+    found = kernels.new_empty(len(kernels))
+    deals: dict[int, list[Tensor]] = {}
+    for n, m in set(zip(*sizes, strict=True)):
+        alike = torch.tensor([k for k, pair in enumerate(zip(*sizes, strict=True)) if pair == (n, m)])
+        if n + m not in deals:
+            deals[n + m] = list(_deals(permutations, n + m, _checks.generator(seed)))
+        used = torch.cat([present[alike[0]] for present in stack.present])
+        kernel = kernels[alike][:, used][:, :, used]
+        observed = _discrepancies((torch.arange(n + m) < n).unsqueeze(0), kernel)
+        bar = observed - TIE * kernel.abs().amax(dim=(1, 2)).unsqueeze(1)
+        larger = torch.zeros_like(found[alike])
+        for order in deals[n + m]:
+            larger += (_discrepancies(order < n, kernel) >= bar).sum(dim=1)
+        found[alike] = (1 + larger) / (1 + permutations)
+    return found
+
+
+def _deals(permutations: int, rows: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Random orders (p, rows) of the rows, a block at a time."""
+    for part in row_blocks(permutations, rows):
+        yield torch.rand(part.stop - part.start, rows, dtype=torch.float64, generator=generator).argsort(dim=1)
 
 
 def _few(e: Tensor, generator: torch.Generator) -> Tensor:
@@ -99,13 +127,24 @@ def _kernel(x: Tensor) -> Tensor:
     return torch.expm1(squared.clamp_min_(0).fill_diagonal_(0) / (-2 * apart.median()))
 
 
+def _kernels(stack: Stack) -> Tensor:
+    """`_kernel` of each class of a stack, (b, N, N); of rows filled up it means nothing."""
+    squared, present = stack.squared_distances, torch.cat(stack.present, dim=1)
+    pairs = torch.triu_indices(squared.shape[1], squared.shape[1], 1, device=squared.device)
+    above = squared[:, pairs[0], pairs[1]]
+    told = present[:, pairs[0]] & present[:, pairs[1]] & (above > 2 * TIE)
+    middle = torch.where(told, above, torch.nan).nanmedian(dim=1).values
+    # no two differ: all kernels are 0
+    return torch.expm1(squared / (-2 * middle.view(-1, 1, 1))).nan_to_num(0.0)
+
+
 def _discrepancies(first: Tensor, kernel: Tensor) -> Tensor:
-    """Unbiased squared discrepancy (p,) of the rows marked, bool (p, N), and the others."""
+    """Unbiased squared discrepancy (…, p) of the rows marked, bool (p, N), and the others; by kernels (…, N, N)."""
     first = first.to(kernel)
     n = first.sum(dim=1)
-    m = len(kernel) - n
-    of_row = kernel.sum(dim=1)
-    within = ((first @ kernel) * first).sum(dim=1)
-    between = first @ of_row - within
-    others = of_row.sum() - within - 2 * between
+    m = kernel.shape[-1] - n
+    of_row = kernel.sum(dim=-1, keepdim=True)
+    within = ((first @ kernel) * first).sum(dim=-1)
+    between = (first @ of_row).squeeze(-1) - within
+    others = of_row.sum(dim=-2) - within - 2 * between
     return within / (n * (n - 1)) + others / (m * (m - 1)) - 2 * between / (n * m)

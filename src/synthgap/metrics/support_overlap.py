@@ -9,7 +9,12 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from synthgap.metrics import _checks
+from synthgap.metrics._blocks import TIE
 from synthgap.metrics._near import Space
+from synthgap.metrics.stacks import Stack
+
+LEAST_RADIUS = 1e-2
+"""Squared length of the longest row around the mean below which products of unit vectors blur what counts as a tie."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +93,60 @@ def support_overlap(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "
     balls /= k
     figures = [float(values.mean()) for values in (precise, recalled, balls, covered)]
     return SupportOverlap(figures[0], figures[1], figures[2], figures[3], precise, recalled, balls, covered)
+
+
+@dataclass(frozen=True)
+class StackOverlap:
+    """The values per image of `SupportOverlap` for the b classes of a stack; of rows filled up they mean nothing.
+
+    Attributes:
+        precise: (b, m).
+        recalled: (b, n).
+        balls: (b, m).
+        covered: (b, n).
+        sound: Classes, bool (b,), that products alone tell.
+    """
+
+    precise: Float64[Tensor, "b m"]
+    recalled: Float64[Tensor, "b n"]
+    balls: Float64[Tensor, "b m"]
+    covered: Float64[Tensor, "b n"]
+    sound: Tensor
+
+
+def stacked_support_overlap(stack: Stack, *, k: int) -> StackOverlap:
+    """`support_overlap` of the classes of a stack of unit vectors, natural and synthetic, at least one row in each."""
+    (natural, synthetic), (x, y) = stack.rows, stack.present
+    largest = _largest(stack)
+    rounding = (TIE * largest).unsqueeze(1)
+    of_natural, of_synthetic = (_reach(stack, side, k) + rounding for side in (0, 1))
+    apart = stack.squared_distances[:, natural, synthetic]
+    pairs = x.unsqueeze(2) & y.unsqueeze(1)
+    inside = (apart <= of_natural.unsqueeze(2)) & pairs
+    recalled = ((apart <= of_synthetic.unsqueeze(1)) & pairs).any(dim=2).double()
+    balls, covered = inside.sum(dim=1).double(), inside.any(dim=2).double()
+    few, lone = (stack.sizes[0] <= k).unsqueeze(1), (stack.sizes[1] <= k).unsqueeze(1)
+    return StackOverlap(
+        (balls > 0).double().masked_fill(few, torch.nan),
+        recalled.masked_fill(lone, torch.nan),
+        balls.masked_fill(few, torch.nan) / k,
+        covered.masked_fill(few, torch.nan),
+        largest >= LEAST_RADIUS,
+    )
+
+
+def _reach(stack: Stack, side: int, k: int) -> Tensor:
+    """Squared distance (b, n) of each row of a set to its k-th nearest other; infinite where there are fewer."""
+    rows, present = stack.rows[side], stack.present[side]
+    apart = stack.squared_distances[:, rows, rows].where(present.unsqueeze(1), torch.inf)
+    apart.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    return apart.kthvalue(min(k, apart.shape[2]), dim=2).values if k < apart.shape[2] else apart[:, 0] + torch.inf
+
+
+def _largest(stack: Stack) -> Tensor:
+    """Squared length (b,) of the longest row around the mean of both sets."""
+    present = torch.cat(stack.present, dim=1)
+    shares = (present.double() / present.sum(dim=1, keepdim=True)).unsqueeze(2)
+    of_row = stack.inner @ shares
+    around = stack.inner.diagonal(dim1=1, dim2=2) - 2 * of_row.squeeze(2) + (shares.mT @ of_row).flatten().unsqueeze(1)
+    return around.where(present, 0.0).amax(dim=1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from synthgap.metrics import _checks, _numbers
 from synthgap.metrics._gram import unit_gram
+from synthgap.metrics.stacks import Counted, Figures, Stack
 
 
 def vendi_score(e: Float[Tensor, "n d"], *, q: float = 1.0) -> float:
@@ -44,16 +45,32 @@ def vendi_score(e: Float[Tensor, "n d"], *, q: float = 1.0) -> float:
     q = _numbers.number("q", q, "an order above 0", above=0, most=math.inf)
     if len(e) == 0:
         return math.nan
-    shares = torch.linalg.eigvalsh(unit_gram(e))
+    shares = torch.linalg.eigvalsh(unit_gram(e)).unsqueeze(0)
+    return float(_effective_number(shares, q, torch.tensor([shares.shape[1]], device=shares.device)))
+
+
+def stacked_vendi_score(stack: Stack, counted: Counted, *, q: float) -> Figures:
+    """`vendi_score` of the classes of a stack of one set: (b, 1), of the rows that count. Always sound."""
+    rows = counted[0]
+    gram = torch.where(rows.unsqueeze(1) & rows.unsqueeze(2), stack.cosines, 0.0)
+    shares = torch.linalg.eigvalsh(gram)
+    found = _effective_number(shares, q, rows.sum(dim=1))
+    return found.unsqueeze(1), torch.ones_like(found, dtype=torch.bool)
+
+
+def _effective_number(values: Tensor, q: float, sizes: Tensor) -> Tensor:
+    """Exponential (b,) of the entropy of order q of ascending eigenvalues (b, n) of matrices of those sizes (b,)."""
     # what the decomposition leaves where the true eigenvalue is 0 would count for much at orders below 1
-    shares = shares[shares > len(shares) * torch.finfo(torch.float64).eps * shares[-1]]
-    shares = shares / shares.sum()
+    bar = sizes.unsqueeze(1) * torch.finfo(torch.float64).eps * values[:, -1:]
+    shares = torch.where(values > bar, values, 0.0)
+    shares = shares / shares.sum(dim=1, keepdim=True)
     if q == math.inf:
-        return float(1 / shares.max())
+        return 1 / shares.amax(dim=1)
     if q == 1:
-        return float(torch.special.entr(shares).sum().exp())
+        entropy: Tensor = torch.special.entr(shares).sum(dim=1)
+        return entropy.exp()
     if abs(q - 1) > 0.5:
-        return math.exp(float(torch.logsumexp(q * shares.log(), dim=0)) / (1 - q))
+        return (torch.logsumexp(q * shares.log(), dim=1) / (1 - q)).exp()
     # sum l^q - 1 = sum l (l^(q - 1) - 1), which keeps its digits next to order 1
-    beyond = float((shares * torch.expm1((q - 1) * shares.log())).sum())
-    return math.exp(math.log1p(beyond) / (1 - q))
+    beyond = (shares * torch.expm1((q - 1) * shares.log())).nan_to_num(0.0).sum(dim=1)
+    return (beyond.log1p() / (1 - q)).exp()

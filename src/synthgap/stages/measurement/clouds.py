@@ -7,15 +7,16 @@ from torch import Tensor
 
 from synthgap import metrics
 from synthgap.core.records import Measurement
-from synthgap.core.specs import MeasureSpec
+from synthgap.metrics.frechet_distance import distance_and_interval
+from synthgap.metrics.jackknife import StackFigures, jackknife_stack
+from synthgap.metrics.stacked_frechet import stacked_frechet_distance
+from synthgap.metrics.stacked_separability import stacked_separability
 from synthgap.stages.measurement.pair import NAN, Intervals, Pair
-from synthgap.stages.measurement.within import members, shared
-from synthgap.store.embeddings import EmbeddingSet
+from synthgap.stages.measurement.within import class_by_class, members, one_class, shared
 
 
-def measure_clouds(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> list[Measurement]:
+def measure_clouds(pair: Pair) -> list[Measurement]:
     """Centroid distance of the query set, centroid shift, linear separability and Fréchet distance; all rows of both."""
-    pair = Pair(reference, query, spec)
     return [*measure_spread(pair), *_centroid_shift(pair), *_separability(pair), *_frechet(pair)]
 
 
@@ -41,13 +42,22 @@ def _centroid_shift(pair: Pair) -> list[Measurement]:
 
 def _separability(pair: Pair) -> list[Measurement]:
     """Of both whole sets, with margin and modality gap; and class by class."""
-    values = torch.full((len(pair.order),), NAN, dtype=torch.float64)
-    low, high = values.clone(), values.clone()
-    for index, (a, b) in enumerate(members(pair)):
-        if min(len(a), len(b)) >= pair.spec.min_per_class:
-            values[index], (low[index], high[index]) = _apart(pair, a, b)[:2]
-    whole, ends, margin, gap, n = _apart(pair, *shared(pair))
-    rows = pair.table("linear_separability", whole, values, Intervals(ends, low, high), pair.enough)
+    sides = (pair.a, pair.b)
+
+    def alone(index: int) -> StackFigures:
+        value, ends = _apart(pair, *members(pair, index, sides))[:2]
+        return one_class([value], ([ends[0]], [ends[1]]))
+
+    seeds = {"seed": pair.seed("separability"), "bootstrap_seed": pair.seed("bootstrap")}
+    found = class_by_class(
+        pair,
+        pair.stacks,
+        lambda stack: stacked_separability(stack, resamples=pair.spec.bootstrap, **seeds),
+        alone,
+    )
+    whole, ends, margin, gap, n = _apart(pair, *shared(pair, sides))
+    intervals = Intervals(ends, found.low.squeeze(1), found.high.squeeze(1))
+    rows = pair.table("linear_separability", whole, found.value.squeeze(1), intervals, pair.enough)
     nothing = (NAN, NAN)
     return [
         pair.overall("linear_separability", whole, ends, n, "each set needs two images"),
@@ -72,13 +82,17 @@ def _apart(pair: Pair, a: Tensor, b: Tensor) -> tuple[float, tuple[float, float]
 
 def _frechet(pair: Pair) -> list[Measurement]:
     names = ("frechet_distance", "frechet_mean_term", "frechet_covariance_term")
-    count = len(pair.order)
-    values, low, high = (torch.full((count, 3), NAN, dtype=torch.float64) for _ in range(3))
-    for index, (a, b) in enumerate(members(pair)):
-        if min(len(a), len(b)) >= pair.spec.min_per_class:
-            values[index], low[index], high[index] = _distance(pair, a, b)
-    a, b = shared(pair)
-    whole, whole_low, whole_high = _distance(pair, a, b)
+    found = class_by_class(
+        pair,
+        pair.stacks,
+        lambda stack: jackknife_stack(stacked_frechet_distance, stack, seed=pair.jackknife_seed),
+        lambda index: _distance(pair, *members(pair, index, pair.units)),
+        len(names),
+    )
+    values, low, high = found.value, found.low.clamp_min(0), found.high  # NaN stays NaN
+    a, b = shared(pair, pair.units)
+    of_all = _distance(pair, a, b)
+    whole, whole_low, whole_high = of_all.value[0], of_all.low[0], of_all.high[0]
     rows: list[Measurement] = []
     for column, name in enumerate(names):
         ends = Intervals((float(whole_low[column]), float(whole_high[column])), low[:, column], high[:, column])
@@ -90,12 +104,13 @@ def _frechet(pair: Pair) -> list[Measurement]:
     return rows
 
 
-def _distance(pair: Pair, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distance and its two terms, with the lower and upper ends of their intervals; (3,) each."""
-    # Of unit vectors, as every other measure: an encoder's length of vectors means nothing here.
-    a, b = metrics.uvec(a), metrics.uvec(b)
+def _distance(pair: Pair, a: Tensor, b: Tensor) -> StackFigures:
+    """Distance and its two terms, with the ends of their intervals; (1, 3) each.
+
+    Of unit vectors, as every other measure: an encoder's length of vectors means nothing here.
+    """
+    if pair.spec.bootstrap:
+        value, *ends = distance_and_interval(a, b, seed=pair.seed("jackknife"))
+        return one_class(value, (ends[0], ends[1]))
     found = metrics.frechet_distance(a, b)
-    value = torch.tensor([found.total, found.mean_term, found.covariance_term], dtype=torch.float64)
-    if not pair.spec.bootstrap:
-        return value, torch.full_like(value, NAN), torch.full_like(value, NAN)
-    return value, *metrics.frechet_distance_interval(a, b, seed=pair.seed("jackknife"))
+    return one_class([found.total, found.mean_term, found.covariance_term])

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from synthgap import metrics
 from synthgap.core.records import Measurement
+from synthgap.metrics.memorisation import stacked_memorisation
+from synthgap.metrics.near_duplicates import stacked_near_duplicates
 from synthgap.stages.measurement.pair import Pair
-from synthgap.stages.measurement.within import by_class, per_image
+from synthgap.stages.measurement.within import few, members, per_image
 
 WHY = "the reference set has fewer than two images of the class"
 
@@ -24,7 +26,15 @@ def measure_copies(pair: Pair) -> list[Measurement]:
     """
     near: list[tuple[int, Tensor]] = []
     alike: list[tuple[int, Tensor]] = []
-    for index, a, b in by_class(pair):
+    for stack in pair.stacks:
+        thresholds, copied = stacked_memorisation(stack, level=pair.spec.copy_level)
+        grouped = stacked_near_duplicates(stack, 1, thresholds.clamp_max(1.0))
+        for place, (index, size) in enumerate(zip(stack.classes, stack.sizes[1].tolist(), strict=True)):
+            near.append((index, copied[place, :size].double()))
+            if float(thresholds[place]) > -1:
+                alike.append((index, grouped[place, :size].double()))
+    for index in pair.stacks.alone:
+        a, b = (few(pair, e) for e in members(pair, index, pair.units))
         found = metrics.memorisation(natural=a, synthetic=b, level=pair.spec.copy_level)
         near.append((index, found.near))
         if math.isfinite(found.threshold) and found.threshold > -1:

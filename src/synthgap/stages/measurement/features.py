@@ -13,12 +13,9 @@ from synthgap.stages.measurement.within import few
 def measure_features(pair: Pair) -> list[Measurement]:
     """Sparsity and intra-class distance per class and of the set, redundancy and coding length of the set."""
     e, labels, count = pair.b, pair.query_labels, len(pair.order)
-    options = {"resamples": pair.spec.bootstrap, "seed": pair.seed("bootstrap")}
     sparse = metrics.sparsity(e)
-    ends = metrics.bootstrap_classes(sparse, labels, count, **options)
-    whole = metrics.bootstrap_interval(sparse, labels, **options)
     least = (0, pair.spec.min_per_class)
-    intervals = Intervals(whole, ends.low, ends.high)
+    intervals = pair.intervals(sparse, labels)
     apart = metrics.intra_class_distance(e, labels, count)
     nothing = Intervals((NAN, NAN), torch.full_like(apart, NAN), torch.full_like(apart, NAN))
     rows = [

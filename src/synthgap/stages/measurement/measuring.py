@@ -36,12 +36,12 @@ def measure(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> 
     """
     pair = Pair(reference, query, spec)
     own = measure_own(reference, reference, spec) if reference.name != query.name else []
-    return [*measure_of_m(reference, query, spec), *measure_both(pair), *measure_alone(pair), *own]
+    return [*measure_of_m(pair), *measure_both(pair), *measure_alone(pair), *own]
 
 
-def measure_of_m(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> list[Measurement]:
+def measure_of_m(pair: Pair) -> list[Measurement]:
     """The measures of M: accuracies and cosines, centroid distance and shift, separability, Fréchet."""
-    return [*measure_scores(reference, query, spec), *measure_clouds(reference, query, spec)]
+    return [*measure_scores(pair.reference, pair.query, pair.spec), *measure_clouds(pair)]
 
 
 def measure_own(reference: EmbeddingSet, query: EmbeddingSet, spec: MeasureSpec) -> list[Measurement]:

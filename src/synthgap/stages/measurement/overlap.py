@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from synthgap import metrics
+from synthgap.core.counting import counted
 from synthgap.core.records import Measurement
+from synthgap.metrics.support_overlap import stacked_support_overlap
 from synthgap.stages.measurement.pair import Pair
-from synthgap.stages.measurement.within import by_class, per_image
+from synthgap.stages.measurement.within import few, members, per_image
 
 
 def measure_overlap(pair: Pair) -> list[Measurement]:
@@ -15,12 +19,28 @@ def measure_overlap(pair: Pair) -> list[Measurement]:
     query set for precision and density, those of the reference set for recall and coverage.
     """
     k = pair.spec.overlap_k
-    found = [(index, metrics.support_overlap(natural=a, synthetic=b, k=k)) for index, a, b in by_class(pair)]
-    values = {
-        "precision": [(index, one.precise) for index, one in found],
-        "recall": [(index, one.recalled) for index, one in found],
-        "density": [(index, one.balls) for index, one in found],
-        "coverage": [(index, one.covered) for index, one in found],
-    }
-    why = f"{k} neighbours need more than {k} images of the class in each set"
+    values: dict[str, list[tuple[int, Tensor]]] = {name: [] for name in ("precision", "recall", "density", "coverage")}
+    alone = list(pair.stacks.alone)
+    for stack in pair.stacks:
+        found = stacked_support_overlap(stack, k=k)
+        sizes = [size.tolist() for size in stack.sizes]
+        for place, index in enumerate(stack.classes):
+            if not bool(found.sound[place]):
+                alone.append(index)
+                continue
+            n, m = sizes[0][place], sizes[1][place]
+            parts = (
+                found.precise[place, :m],
+                found.recalled[place, :n],
+                found.balls[place, :m],
+                found.covered[place, :n],
+            )
+            for of, part in zip(values.values(), parts, strict=True):
+                of.append((index, part))
+    for index in alone:
+        a, b = (few(pair, e) for e in members(pair, index, pair.units))
+        one = metrics.support_overlap(natural=a, synthetic=b, k=k)
+        for of, part in zip(values.values(), (one.precise, one.recalled, one.balls, one.covered), strict=True):
+            of.append((index, part))
+    why = f"{k} neighbours need more than {counted(k, 'image')} of the class in each set"
     return [row for metric, images in values.items() for row in per_image(pair, metric, images, why)]

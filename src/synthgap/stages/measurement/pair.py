@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from synthgap import metrics
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.records import OVERALL, Measurement
 from synthgap.core.seeds import derived_seed
 from synthgap.core.specs import MeasureSpec
 from synthgap.metrics import ClassIntervals
+from synthgap.metrics.bootstrap import bootstrap_images_and_classes
+from synthgap.metrics.stacks import Stacks
 from synthgap.store.embeddings import EmbeddingSet
 
 NAN = float("nan")
@@ -90,6 +93,17 @@ class Pair:
         return torch.from_numpy(self.query.embeddings)
 
     @cached_property
+    def units(self) -> tuple[Tensor, Tensor]:
+        """Unit vectors of the references and of the queries."""
+        return metrics.uvec(self.a), metrics.uvec(self.b)
+
+    @cached_property
+    def stacks(self) -> Stacks:
+        """Unit vectors of the classes that have enough images in both sets."""
+        samples = list(zip(self.units, (self.reference_labels, self.query_labels), strict=True))
+        return Stacks(samples, len(self.order), least=self.spec.min_per_class, scaled=False)
+
+    @cached_property
     def sizes(self) -> tuple[Counter[str], Counter[str]]:
         """Rows per class of the reference and of the query set."""
         return Counter(self.reference.class_keys), Counter(self.query.class_keys)
@@ -97,6 +111,11 @@ class Pair:
     def seed(self, what: str) -> int:
         """Seed of a random choice named by what it is for."""
         return derived_seed(self.spec.seed, "measurement", what)
+
+    @property
+    def jackknife_seed(self) -> int | None:
+        """Seed of the tenths that are left out in turn; None where no intervals are asked for."""
+        return self.seed("jackknife") if self.spec.bootstrap else None
 
     @cached_property
     def correct(self) -> Tensor:
@@ -107,9 +126,9 @@ class Pair:
 
     def intervals(self, values: Tensor, labels: Tensor) -> Intervals:
         """Bootstrap of the mean over images, and of the mean of each class."""
-        resamples, seed = self.spec.bootstrap, self.seed("bootstrap")
-        overall = metrics.bootstrap_interval(values, labels, resamples=resamples, seed=seed)
-        by_class = metrics.bootstrap_classes(values, labels, len(self.order), resamples=resamples, seed=seed)
+        overall, by_class = bootstrap_images_and_classes(
+            values, labels, len(self.order), resamples=self.spec.bootstrap, seed=self.seed("bootstrap")
+        )
         return Intervals(overall, by_class.low, by_class.high)
 
     def least(self, images: EmbeddingSet) -> int:
@@ -124,7 +143,7 @@ class Pair:
             return f"class only in {sides[0 if sizes[0] else 1][0].name}"
         for images, size, needed in sides:
             if size[key] < needed:
-                return f"class has {plural(size[key], images)} in {images.name}, {needed} are needed"
+                return f"class has {counted(size[key], images.modality)} in {images.name}, {needed} are needed"
         return ""
 
     @property
@@ -136,7 +155,9 @@ class Pair:
         """Why the figure of a class is to be taken with care; empty where it is not, as for prompts."""
         for images, size, needed in zip((self.reference, self.query), self.sizes, least, strict=True):
             if needed and images.modality == "image" and size[key] < self.spec.few:
-                return f"only {plural(size[key], images)} in {images.name}: the interval of so few is too narrow"
+                return (
+                    f"only {counted(size[key], images.modality)} in {images.name}: the interval of so few is too narrow"
+                )
         return ""
 
     def table(
@@ -155,20 +176,14 @@ class Pair:
         (c,) where the overall figure is a mean over images and not over classes.
         """
         needed = least or (self.least(self.reference), self.least(self.query))
-        known = [index for index, key in enumerate(self.order) if np.isfinite(float(by_class[index]))]
-        counted = sum(self.sizes[1][self.order[index]] for index in known)
+        columns = [column.tolist() for column in (by_class, ends.low, ends.high)]
         rows = [
-            self._row(
-                metric,
-                key,
-                float(by_class[index]),
-                (float(ends.low[index]), float(ends.high[index])),
-                needed,
-                otherwise,
-            )
-            for index, key in enumerate(self.order)
+            self._row(metric, key, value, (low, high), needed, otherwise)
+            for key, value, low, high in zip(self.order, *columns, strict=True)
         ]
-        whole = self.overall(metric, overall, ends.overall, counted, next((row.reason for row in rows), ""))
+        known = [key for key, value in zip(self.order, columns[0], strict=True) if np.isfinite(value)]
+        counted_in = sum(self.sizes[1][key] for key in known)
+        whole = self.overall(metric, overall, ends.overall, counted_in, next((row.reason for row in rows), ""))
         if not np.isfinite(whole.value):
             return [whole, *rows]
         options = {"resamples": self.spec.bootstrap, "seed": self.seed("classes")}
@@ -197,8 +212,3 @@ class Pair:
         if reason or not np.isfinite(value):
             return Measurement(*names, NAN, n=n, reason=reason or otherwise)
         return Measurement(*names, value, *ends, n=n, reason=self.doubt(key, least))
-
-
-def plural(count: int, images: EmbeddingSet) -> str:
-    """``1 image``, ``3 prompts``."""
-    return f"{count} {images.modality}{'' if count == 1 else 's'}"

@@ -43,11 +43,12 @@ def measure_study(
     rows = measure_own(natural, natural, spec)
     reference, held_out = (part.renamed(natural.name) for part in roles[natural.name])
     for images in synthetic:
-        rows += measure_of_m(natural, images, spec)
+        pair = Pair(natural, images, spec)
+        rows += measure_of_m(pair)
         same_size = at_most(images, Counter(held_out.class_keys), spec.seed)
         # A natural set of one image per class holds out none, and has no baseline to be like.
-        rows += measure_both(Pair(reference, same_size, spec) if len(same_size) else Pair(natural, images, spec))
-        rows += measure_alone(Pair(natural, images, spec))
+        rows += measure_both(Pair(reference, same_size, spec) if len(same_size) else pair)
+        rows += measure_alone(pair)
         if images.name in prompts:
             references, (own, query) = prompts[images.name][0], roles[images.name]
             if set(references.class_keys) & set(own.class_keys) & set(query.class_keys):
@@ -77,5 +78,6 @@ def measure_baseline(
     if not set(reference.class_keys) & set(query.class_keys):
         return []
     whole = at_most(natural, counts, spec.seed).renamed(name)
-    of_m = [row for row in measure_of_m(reference, query, spec) if row.metric != "centroid_distance"]
-    return of_m + measure_both(Pair(reference, query, spec)) + measure_own(reference, whole, spec)
+    pair = Pair(reference, query, spec)
+    of_m = [row for row in measure_of_m(pair) if row.metric != "centroid_distance"]
+    return of_m + measure_both(pair) + measure_own(reference, whole, spec)

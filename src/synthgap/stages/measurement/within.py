@@ -1,8 +1,8 @@
-"""Figures of the images of each class alone, and what their classes have in common: loops, limits, rows."""
+"""Figures of the images of each class alone, and what their classes have in common: stacks, limits, rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,35 +10,65 @@ from torch import Tensor
 
 from synthgap import metrics
 from synthgap.core.records import Measurement
+from synthgap.metrics.jackknife import StackFigures
+from synthgap.metrics.stacks import Stack, Stacks
 from synthgap.stages.measurement.pair import NAN, Intervals, Pair
 
 MOST_ROWS = 10_000
 """Images of a class and set that are compared with each other; more are drawn from by the seed."""
 
-Figures = Callable[..., Sequence[float]]
+Both = tuple[Tensor, Tensor]
+Numbers = Sequence[float] | Tensor
 
 
-def by_class(pair: Pair) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Place of each class that has enough images in both sets, with the unit vectors of both."""
-    for index, (a, b) in enumerate(members(pair)):
-        if min(len(a), len(b)) >= pair.spec.min_per_class:
-            yield index, few(pair, metrics.uvec(a)), few(pair, metrics.uvec(b))
+def members(pair: Pair, index: int, sides: Both) -> Both:
+    """Rows of a class in both sets."""
+    a, b = (e[of[index]] for e, of in zip(sides, pair.stacks.members, strict=True))
+    return a, b
 
 
-def members(pair: Pair) -> list[tuple[Tensor, Tensor]]:
-    """Embeddings of both sets, class by class."""
-    sides = []
-    for e, labels in ((pair.a, pair.reference_labels), (pair.b, pair.query_labels)):
-        order = torch.argsort(labels, stable=True)
-        sizes = torch.bincount(labels, minlength=len(pair.order)).tolist()
-        sides.append([e[rows] for rows in torch.split(order, sizes)])
-    return list(zip(*sides, strict=True))
-
-
-def shared(pair: Pair) -> tuple[Tensor, Tensor]:
-    """Embeddings of both sets in the classes that both have: a class in one set only is no gap within classes."""
+def shared(pair: Pair, sides: Both) -> Both:
+    """Rows of both sets in the classes that both have: a class in one set only is no gap within classes."""
     both = torch.tensor([bool(pair.sizes[0][key] and pair.sizes[1][key]) for key in pair.order])
-    return pair.a[both[pair.reference_labels]], pair.b[both[pair.query_labels]]
+    if bool(both.all()):
+        return sides
+    a, b = (e[both[labels]] for e, labels in zip(sides, (pair.reference_labels, pair.query_labels), strict=True))
+    return a, b
+
+
+def class_by_class(
+    pair: Pair,
+    stacks: Stacks,
+    stacked: Callable[[Stack], StackFigures],
+    alone: Callable[[int], StackFigures],
+    figures: int = 1,
+) -> StackFigures:
+    """Figures (c, p) of all classes with their intervals: stacked where products are sound enough, else one by one."""
+    parts = [(stack.classes, stacked(stack)) for stack in stacks]
+    unsound = [
+        key for classes, found in parts for key, fine in zip(classes, found.sound.tolist(), strict=True) if not fine
+    ]
+    parts += [([key], alone(key)) for key in sorted([*stacks.alone, *unsound])]
+    values, low, high = (torch.full((len(pair.order), figures), NAN, dtype=torch.float64) for _ in range(3))
+    for classes, found in parts:
+        values[classes], low[classes], high[classes] = found.value, found.low, found.high
+    return StackFigures(values, low, high, values[:, 0].isfinite())
+
+
+def one_class(value: Numbers, ends: tuple[Numbers, Numbers] | None = None) -> StackFigures:
+    """p figures of a class that was measured alone, with the ends of their intervals."""
+    figures = torch.as_tensor(value, dtype=torch.float64).unsqueeze(0)
+    nothing = torch.full_like(figures, NAN)
+    low, high = (torch.as_tensor(end, dtype=torch.float64).unsqueeze(0) for end in ends) if ends else (nothing, nothing)
+    return StackFigures(figures, low, high, torch.ones(1, dtype=torch.bool))
+
+
+def with_jackknife(pair: Pair, statistic: Callable[..., Sequence[float]], samples: Sequence[Tensor]) -> StackFigures:
+    """Figures of a class that is measured alone, with their intervals by leaving out tenths."""
+    value = [float(figure) for figure in statistic(*samples)]
+    if not pair.spec.bootstrap:
+        return one_class(value)
+    return one_class(value, metrics.jackknife_interval(statistic, samples, seed=pair.seed("jackknife")))
 
 
 def few(pair: Pair, e: Tensor, most: int = MOST_ROWS) -> Tensor:
@@ -55,13 +85,11 @@ def per_image(pair: Pair, metric: str, found: Sequence[tuple[int, Tensor]], othe
     The interval resamples the images that have a value; what they were held against stays as it is. ``otherwise`` is the
     reason where there are enough images and yet no figure.
     """
-    options = {"resamples": pair.spec.bootstrap, "seed": pair.seed("bootstrap")}
     values = torch.cat([part for _, part in found]) if found else torch.empty(0, dtype=torch.float64)
-    labels = torch.cat([torch.full((len(part),), index) for index, part in found]) if found else torch.empty(0).long()
-    ends = metrics.bootstrap_classes(values, labels, len(pair.order), **options)
+    labels = torch.tensor([index for index, _ in found]).long()
+    labels = labels.repeat_interleave(torch.tensor([len(part) for _, part in found]).long())
+    intervals = pair.intervals(values, labels)
     means = metrics.class_means(values, labels, len(pair.order))
-    whole = metrics.bootstrap_interval(values, labels, **options)
-    intervals = Intervals(whole, ends.low, ends.high)
     sizes = torch.bincount(labels[values.isfinite()], minlength=len(pair.order))
     rows = pair.table(metric, float(values.nanmean()), means, intervals, pair.enough, otherwise, sizes)
     counts = [int(sizes.sum()), *sizes.tolist()]
@@ -69,30 +97,18 @@ def per_image(pair: Pair, metric: str, found: Sequence[tuple[int, Tensor]], othe
 
 
 def per_class(
-    pair: Pair,
-    names: Sequence[str],
-    statistic: Figures,
-    found: Sequence[tuple[int, tuple[Tensor, ...]]],
-    least: tuple[int, int],
-    within: tuple[float, float],
+    pair: Pair, names: Sequence[str], found: StackFigures, least: tuple[int, int], within: tuple[float, float]
 ) -> list[Measurement]:
     """Rows of figures of the images of a class as a whole; the set's is the mean over its classes.
 
     Args:
         pair: The two sets.
-        names: Metric of each figure of the statistic.
-        statistic: Takes the embeddings of a class in one or both sets.
-        found: Place and embeddings of each class that has enough.
+        names: Metric of each figure.
+        found: The figures of all classes.
         least: Images that a class must have in the reference and the query set.
         within: Least and greatest value of the figures, which an interval does not go beyond.
     """
-    count = len(pair.order)
-    values, low, high = (torch.full((count, len(names)), NAN, dtype=torch.float64) for _ in range(3))
-    for index, samples in found:
-        values[index] = torch.tensor([float(figure) for figure in statistic(*samples)], dtype=torch.float64)
-        if pair.spec.bootstrap:
-            low[index], high[index] = metrics.jackknife_interval(statistic, samples, seed=pair.seed("jackknife"))
-    low, high = low.clamp(*within), high.clamp(*within)  # NaN stays NaN
+    values, low, high = found.value, found.low.clamp(*within), found.high.clamp(*within)  # NaN stays NaN
     rows: list[Measurement] = []
     for column, name in enumerate(names):
         overall, half = values[:, column].nanmean(), (high - low)[:, column] / 2
