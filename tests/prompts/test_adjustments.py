@@ -21,6 +21,7 @@ from synthgap.prompts.adjustments import (
     read_adjustments,
     recorded_adjustments,
 )
+from synthgap.stages.generation import write_adjustments
 from synthgap.vocabulary import resolve
 
 ENTRIES = resolve("crane.n.05,cat,n03126707").entries
@@ -55,6 +56,13 @@ def test_every_key_is_read_and_written_back(tmp_path: Path) -> None:
     assert set(load_adjustments(path, ENTRIES)) == {"n02012849"}
     path.write_text(adjustments_text([crane, cat], "# head\n"))
     assert read_adjustments(path, ENTRIES) == [crane, cat]
+
+
+def test_the_file_is_in_the_order_of_class_keys(tmp_path: Path) -> None:
+    path = tmp_path / "adjustments.yaml"
+    last, first = (Adjustment(key, recipe="augmented") for key in ("n03126707", "n02012849"))
+    write_adjustments(path, [last, first])
+    assert read_adjustments(path, ENTRIES) == [first, last]
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=12)

@@ -145,7 +145,7 @@ def adjusted_before(path: Path, spec: GenerateSpec) -> list[Adjustment]:
 
 
 def write_adjustments(path: Path, adjustments: Iterable[Adjustment]) -> None:
-    """Write the file, where it is not there with these very adjustments."""
-    text = adjustments_text(adjustments, _HEAD)
+    """Write the file in the order of class keys, which git merges; not where it is there with these very adjustments."""
+    text = adjustments_text(sorted(adjustments, key=lambda one: one.class_key), _HEAD)
     if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)
