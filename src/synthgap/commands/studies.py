@@ -1,7 +1,8 @@
-"""Whole studies: draw, compare, report."""
+"""Whole studies: draw, compare, prove, report."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,9 @@ from cyclopts import Parameter
 
 from synthgap import views
 from synthgap.commands.options import How, Output, command_line
-from synthgap.console import Progress, emit
+from synthgap.console import Progress, emit, hint
+from synthgap.core.config import load_spec
+from synthgap.core.specs import LearningResources, Resources
 
 
 def demo(
@@ -34,21 +37,30 @@ def run(
     out: Path,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", help="Override a key of the study: a.b=c.")] = (),
     print_config: bool = False,
+    dry_run: bool = False,
+    trial: bool = True,
+    memory: float | None = None,
     resources: How = None,
     output: Output = "human",
 ) -> None:
-    """Run a study: draw its sets, compare each with the natural images, report.
+    """Run a study: draw its sets, compare each with the natural images, prove it with classifiers, report.
 
     Parameters
     ----------
     study: str
-        A YAML file, or the name of a shipped study (demo).
+        A YAML file, or the name of a shipped study (demo, miniature, marwood2023, sariyildiz2022, sariyildiz2022-1k).
     out: Path
         Run folder; the same command continues.
     print_config: bool
         Print the resolved study and stop.
+    dry_run: bool
+        Tell how many sets, images, networks and steps, how much disk and how long where that can be known, and stop.
+    trial: bool
+        Draw two batches of each set for the time of a dry run.
+    memory: float
+        GiB of images that training keeps in memory.
     """
-    from synthgap.study import load_study, run_study
+    from synthgap.study import load_study
 
     spec = load_study(study, set_)
     if print_config:
@@ -56,8 +68,25 @@ def run(
 
         print(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False), end="")
         return
-    summary = run_study(spec, out, resources, Progress(), command_line())
-    emit(summary, output, lambda found: views.summary(found, out))
+    if dry_run:
+        from synthgap.study.estimate import estimate_study
+
+        emit(asdict(estimate_study(spec, out, resources, trial=trial)), output, views.study_estimate)
+        return
+    from synthgap.study.running import StudyOptions, run_study
+
+    given = resources or Resources()
+    options = StudyOptions(
+        given, _learning(given, memory), Progress(), lambda text: hint(f"note: {text}"), command_line()
+    )
+    emit(run_study(spec, out, options), output, lambda found: views.study(found, out))
+
+
+def _learning(resources: Resources, memory: float | None) -> LearningResources:
+    """Training takes the first of the devices to draw on."""
+    device = resources.device.split(",")[0].strip() if resources.device else None
+    own = {} if memory is None else {"memory": memory}
+    return load_spec(LearningResources, {"device": device, "workers": resources.workers} | own)
 
 
 def report(run: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from synthgap.core.errors import nearest
+
 Dtype = Literal["float32", "bfloat16", "float16"]
 Classifier = Literal["gaussian-shared", "gaussian-own", "kernel-density", "logistic"]
 Extra = Literal["overlap", "variety", "copies", "difference", "features"]
@@ -19,7 +21,7 @@ Extra = Literal["overlap", "variety", "copies", "difference", "features"]
 class Spec(BaseModel):
     """Base of all specs: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class GenerateSpec(Spec):
@@ -70,8 +72,8 @@ class GenerateSpec(Spec):
         ge=1,
         description="Denoising steps; the pipeline's own by default, or what the generator's folder asks for.",
     )
-    height: int | None = Field(None, ge=8, description="Pixels; the generator's own by default.")
-    width: int | None = Field(None, ge=8, description="Pixels; the generator's own by default.")
+    height: int | None = Field(None, ge=8, le=16_384, description="Pixels; the generator's own by default.")
+    width: int | None = Field(None, ge=8, le=16_384, description="Pixels; the generator's own by default.")
     negative_prompt: str = Field("", description="What to steer away from.")
     dtype: Dtype = Field("float32", description="Precision of the generator.")
     safety_checker: bool = Field(
@@ -121,7 +123,9 @@ class EncoderSpec(Spec):
 class MeasureSpec(Spec):
     """Which measures, and how their uncertainty is told."""
 
-    knn: tuple[int, ...] = Field((1, 5), description="Neighbours for k-NN accuracy, such as 1,5.")
+    knn: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 5), description="Neighbours for k-NN accuracy, such as 1,5."
+    )
     bootstrap: int = Field(200, ge=0, description="Bootstrap resamples for the 95 % intervals; 0 for none.")
     min_per_class: int = Field(
         2, ge=2, description="Fewer images than this in a class make its figures NaN, with the reason."
@@ -163,7 +167,7 @@ class TrialSpec(Spec):
 class Resources(BaseModel):
     """How to run: never changes a result beyond rounding, never enters a fingerprint."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     device: str | None = Field(
         None, description="cpu, cuda, cuda:1, mps; several with commas, a process each. All there are by default."
@@ -199,10 +203,12 @@ class LabSpec(Spec):
     latent_channels: int = Field(
         12, ge=1, description="Channels of the latents; they are a quarter of the image in size."
     )
-    autoencoder_width: int = Field(32, multiple_of=16, description="Channels of the autoencoder at full resolution.")
+    autoencoder_width: int = Field(
+        32, ge=16, multiple_of=16, description="Channels of the autoencoder at full resolution."
+    )
     autoencoder_steps: int = Field(2000, ge=1, description="Steps of 64 images.")
     denoiser_channels: tuple[int, int] = Field((64, 128), description="Channels of the UNet's two levels.")
-    text_width: int = Field(128, multiple_of=32, description="Width of the generator's text encoder.")
+    text_width: int = Field(128, ge=32, multiple_of=32, description="Width of the generator's text encoder.")
     denoiser_steps: int = Field(10_000, ge=1, description="Steps of 64 images.")
     num_inference_steps: int = Field(20, ge=1, description="Steps that the generator's folder asks for.")
     tower: str = Field("cs3darknet_focus_s", description="timm model of the encoder's image tower.")
@@ -218,40 +224,6 @@ class LabSpec(Spec):
         description="A world to go on from ('lab': the shipped one): its tokenizer and autoencoder are kept, the other parts begin with its weights.",
     )
     seed: int = Field(0, ge=0, description="Seed of weights, batches and captions.")
-
-
-class StudySet(Spec):
-    """One image set of a study: a folder that exists, or a set to draw."""
-
-    name: str = Field(description="What the tables and the report call it.")
-    description: str = Field("", description="One line for people.")
-    path: str | None = Field(
-        None, description="An image folder, a set folder or Parquet; 'lab:NAME' for a shipped one."
-    )
-    generate: GenerateSpec | None = Field(None, description="A set to draw, instead of a path.")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.path is None) == (self.generate is None):
-            raise ValueError(f"set {self.name!r} needs either 'path' or 'generate'")
-        return self
-
-
-class StudySpec(Spec):
-    """A study: natural images, the synthetic sets to set against them, and how they are measured."""
-
-    natural: StudySet
-    sets: tuple[StudySet, ...] = Field(min_length=1, description="The first is the main pair of the summary.")
-    encoder: EncoderSpec = EncoderSpec()
-    measure: MeasureSpec = MeasureSpec()
-
-    @model_validator(mode="after")
-    def _unique_names(self) -> Self:
-        names = [item.name for item in (self.natural, *self.sets)]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two sets are called {twice[0]!r}; every set needs a name of its own")
-        return self
 
 
 Augmentation = Literal["shift", "plain", "multi-crop", "randaug"]
@@ -368,10 +340,126 @@ class TransferSpec(Spec):
         return self
 
 
+class StudySet(Spec):
+    """One image set of a study: a folder that exists, or a set to draw; with a grid, a set for every combination."""
+
+    name: str = Field(min_length=1, description="What the tables and the report call it.")
+    description: str = Field("", description="One line for people.")
+    path: str | None = Field(
+        None,
+        description="An image folder, a set folder or Parquet; 'lab:NAME' for a shipped one, 'data:NAME' for images of yours.",
+    )
+    preset: str | None = Field(None, description="A set of the papers to draw; what stands under 'generate' wins.")
+    generate: GenerateSpec | None = Field(None, description="A set to draw, instead of a path.")
+    grid: dict[str, tuple[Any, ...]] = Field(
+        {},
+        description="Keys of 'generate', or 'preset', with several values each: a set for every combination. The name says which, as in lab-{guidance_scale}.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.generate is None and self.preset is None and not self.grid):
+            raise ValueError(f"set {self.name!r} needs either 'path', or 'generate', 'preset' or 'grid'")
+        known = ["preset", *GenerateSpec.model_fields]
+        for key, values in self.grid.items():
+            if key not in known:
+                raise ValueError(f"grid.{key} of set {self.name!r} is no key of a set{nearest(key, known)}")
+            if not values:
+                raise ValueError(f"grid.{key} of set {self.name!r} is empty; expected a list of values")
+            if len(values) > 1 and f"{{{key}}}" not in self.name:
+                raise ValueError(f"set {self.name!r} has several values of {key}; expected {{{key}}} in its name")
+        return self
+
+
+class StudyClassifiers(Spec):
+    """Networks that learn from the sets of a study, as ``synthgap matrix`` trains and scores them."""
+
+    sets: tuple[str, ...] = Field(
+        (),
+        description="What to learn from: sets by their names, or mixtures such as both=natural@0.5+drawn@0.5; all by default, the natural one first. The first gives the number of steps.",
+    )
+    tests: tuple[str, ...] = Field(
+        (),
+        description="What to score on: sets by their names, or other images as NAME=PLACE, ImageNet's test sets by their names; by default every set with an eval split.",
+    )
+    train: TrainSpec = TrainSpec(validation_share=0.0)
+    proof: ProofSpec = ProofSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_kept_apart(cls, given: Any) -> Any:
+        train = given.get("train") if isinstance(given, dict) else None
+        return given | {"train": {"validation_share": 0.0} | train} if isinstance(train, dict) else given
+
+    @model_validator(mode="after")
+    def _all_images(self) -> Self:
+        share = self.train.validation_share
+        if share and "validation_share" in self.train.model_fields_set:
+            raise ValueError(f"train.validation_share is {share:g}; here all images are learned from, so leave it out")
+        return self
+
+
+class StudyScaling(Spec):
+    """The networks of ``classifiers`` on more and more images, as ``synthgap scaling`` trains them."""
+
+    sets: tuple[str, ...] = Field((), description="What to learn from, as in 'classifiers'; the same by default.")
+    sizes: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (), description="Images in all; by default 1, 3, 10, 30 and 100 % of the first set's."
+    )
+
+
+class StudyTransfer(Spec):
+    """Frozen features of the networks of ``classifiers`` on other sets, as ``synthgap transfer`` scores them."""
+
+    targets: tuple[str, ...] = Field(
+        min_length=1, description="Sets as PLACE or NAME=PLACE, where NAME may be one of S Table 4, such as Pets."
+    )
+    sets: tuple[str, ...] = Field((), description="Whose networks, by name; those of 'classifiers' by default.")
+    networks: int = Field(1, ge=1, description="Networks of each set, the first seeds'.")
+    linear: TransferSpec = TransferSpec()
+
+
+class StudySpec(Spec):
+    """A study: natural images, the synthetic sets to set against them, how they are measured, and what proves it.
+
+    A part that is not there is not run; ``{}`` runs it with its defaults.
+    """
+
+    data: dict[str, str | Literal[False] | None] = Field(
+        {},
+        description="Images of the user's own, which stand elsewhere as data:NAME. Without a folder the study asks for it; false leaves out the test sets and targets there.",
+    )
+    natural: StudySet
+    sets: tuple[StudySet, ...] = Field(min_length=1, description="The first is the main pair of the summary.")
+    encoder: EncoderSpec = EncoderSpec()
+    measure: MeasureSpec = MeasureSpec()
+    trials: TrialSpec | None = Field(None, description="Every set against every set, with classifiers of embeddings.")
+    classifiers: StudyClassifiers | None = None
+    scaling: StudyScaling | None = None
+    transfer: StudyTransfer | None = None
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Self:
+        names = [item.name for item in (self.natural, *self.sets)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two sets are called {twice[0]!r}; every set needs a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _parts(self) -> Self:
+        if self.natural.grid:
+            raise ValueError(f"set {self.natural.name!r} has a grid; expected one natural set")
+        for name in ("scaling", "transfer"):
+            if getattr(self, name) is not None and self.classifiers is None:
+                raise ValueError(f"{name} takes the networks of 'classifiers'; add classifiers: {{}}")
+        return self
+
+
 class LearningResources(BaseModel):
     """How to train and score: never changes a result beyond rounding, never enters a fingerprint."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     device: str | None = Field(None, description="cpu, cuda, cuda:1 or mps; the best there is by default.")
     workers: int = Field(2, ge=1, description="Threads that decode and cut images, per process.")

@@ -13,6 +13,7 @@ from synthgap.stages.report.headline import headlines
 from synthgap.stages.report.learning import error_shares, learning
 from synthgap.stages.report.notes import notes
 from synthgap.stages.report.page import render
+from synthgap.stages.report.proof import proof
 from synthgap.stages.report.scatter import scatter
 from synthgap.stages.report.sets import SHAPES, set_views
 from synthgap.stages.report.strips import class_strips
@@ -51,6 +52,7 @@ def _view(tables: RunTables) -> dict[str, Any]:
         "trials": trial_table(tables, sets),
         "lessons": lessons,
         "errors": error_shares(figures, sets),
+        "proof": proof(tables, figures, sets),
         "definitions": definitions_for(figures.metrics(), findings=bool(rows), classifier=bool(lessons)),
         "notes": notes(tables, figures, shown),
         "open_classes": OPEN_CLASSES,

@@ -23,6 +23,12 @@ SECTION_TABLES = {
     "classifier": "What a classifier learns",
 }
 """Tables whose absence leaves a section out, and that section's name."""
+PROOF_TABLES = {
+    "proof/matrix": "The classifiers trained from scratch",
+    "proof/scaling": "Their scores along the number of images",
+    "transfer/transfer": "Their features on other sets",
+}
+"""Tables that most runs do not have: told only where one is there and cannot be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,8 @@ def _stages(seconds: Mapping[str, Any]) -> list[Stage]:
 def _left_out(tables: RunTables, shown: Mapping[str, bool]) -> list[tuple[str, str]]:
     """The sections that are not on the page, with the reason."""
     unusable = {name: f"nothing in {name}.parquet can be shown" for name, present in shown.items() if not present}
-    reasons = unusable | dict(tables.missing)
-    return [(section, reasons[name]) for name, section in SECTION_TABLES.items() if name in reasons]
+    reasons = unusable | {name: why for name, why in tables.missing.items() if name not in tables.optional}
+    return [(section, reasons[name]) for name, section in (SECTION_TABLES | PROOF_TABLES).items() if name in reasons]
 
 
 def notes(tables: RunTables, figures: Figures, shown: Mapping[str, bool]) -> Notes:

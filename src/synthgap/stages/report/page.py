@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from synthgap.core.counting import counted
 from synthgap.stages.report import formats
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -72,6 +73,7 @@ def render(view: dict[str, Any]) -> str:
         "number": formats.number,
         "ratio": formats.ratio,
         "count": formats.count,
+        "counted": counted,
         "sortkey": _sort_key,
         "jsonblock": json_block,
     }

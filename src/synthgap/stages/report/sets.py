@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from synthgap.core.counting import counted
 from synthgap.stages.report import formats
 from synthgap.stages.report.tables import RunTables
 
@@ -55,12 +56,12 @@ def _declared(tables: RunTables) -> dict[str, dict[str, Any]]:
 
 
 def _size(entry: dict[str, Any]) -> str:
-    what = "prompts" if entry.get("modality") == "prompt" else "images"
-    parts = [f"{formats.count(entry['n'])} {what}"] if formats.is_number(entry.get("n")) else []
+    what = "prompt" if entry.get("modality") == "prompt" else "image"
     classes = entry.get("classes")
     # 'classes' is a number; a run that lists them instead is understood as well.
     total = len(classes) if isinstance(classes, (list, dict)) else classes
-    return ", ".join(parts + ([f"{formats.count(total)} classes"] if formats.is_number(total) else []))
+    numbers: tuple[tuple[Any, str], ...] = ((entry.get("n"), what), (total, "class"))
+    return ", ".join(counted(int(number), noun) for number, noun in numbers if formats.is_number(number))
 
 
 def set_views(tables: RunTables) -> dict[str, SetView]:

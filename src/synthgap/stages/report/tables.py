@@ -22,6 +22,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "map": ("set", "modality", "class_key", "x", "y"),
     "thumbnails": ("set", "class_key", "image_key", "image"),
     "classifier": ("train_set", "test_set", "class_key", "value"),
+    "proof/matrix": ("metric", "train_set", "test_set", "class_key", "value"),
+    "proof/scaling": ("metric", "train_set", "test_set", "class_key", "images", "value"),
+    "transfer/transfer": ("model", "set", "accuracy"),
 }
 """The tables that the report reads, with the columns that it cannot do without."""
 
@@ -34,6 +37,8 @@ class RunTables:
     rows: Mapping[str, list[Row]]
     missing: Mapping[str, str]
     """Table name -> reason, for tables without rows."""
+    optional: frozenset[str] = frozenset()
+    """Names of the tables of proof that are no part of this run: nobody asked for them."""
 
     def __getitem__(self, table: str) -> list[Row]:
         return self.rows[table]
@@ -48,7 +53,7 @@ def _read_summary(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} cannot be read as JSON ({error}): run the command that made {path.parent} again"
+            f"{path} cannot be read as JSON ({getattr(error, 'strerror', None) or error}): run the command that made {path.parent} again"
         ) from error
     if not isinstance(summary, dict) or not summary.get("natural") or not summary.get("synthetic"):
         raise InputError(
@@ -85,4 +90,5 @@ def read_run(run: Path) -> RunTables:
         summary=summary,
         rows={name: rows for name, (rows, _) in found.items()},
         missing={name: reason for name, (_, reason) in found.items() if reason},
+        optional=frozenset(name for name in COLUMNS if "/" in name and not (run / f"{name}.parquet").is_file()),
     )
