@@ -24,6 +24,8 @@ ALLOWED = {
     "views": {"core", "console"},
     "pipeline": {"core", "prompts", "store", "models", "stages"},
     "studies": set(),
+    "review": {"core", "prompts", "store", "stages", "pipeline"},
+    "study": {"core", "models", "pipeline", "stages", "store"},
     "commands": {
         "core",
         "vocabulary",
@@ -37,6 +39,7 @@ ALLOWED = {
         "pipeline",
         "study",
         "views",
+        "review",
     },
 }
 """Which layers each layer may import. ``cli`` stands above all, ``pipeline`` and ``commands`` between the stages and ``cli``."""

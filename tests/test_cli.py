@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cyclopts import App
+from PIL import Image
 
 from synthgap import cli, console
 from synthgap.core.errors import InputError, RunError
@@ -150,6 +153,16 @@ def test_an_ambiguous_name_is_noted_on_stderr(capsys: pytest.CaptureFixture[str]
         ),
         (["generate", "--out", "x", "--per-class", "many"], "--per-class"),
         (["generate"], "--out"),
+        (["generate", "--out", "x", "--guidance-scale", "inf"], "--guidance-scale: input should be a finite number"),
+        (["generate", "--out", "x", "--width", "1000000"], "--width: input should be less than or equal to 16384"),
+        (["generate", "--out", "x", "--world", "nowhere"], "nowhere: holds no folder 'generator'; expected 'lab'"),
+        (["sweep", "--out", "x", "--world", "nowhere"], "nowhere: holds no folder 'generator'"),
+        (["sweep", "lab:natural", "--out", "x"], "synthgap sweep takes no 'lab:natural'; see synthgap sweep --help"),
+        (
+            ["measure", "--reference", "a", "--query", "b", "--knn", "0"],
+            "--knn: input should be greater than or equal to 1",
+        ),
+        (["status", "/nowhere"], "/nowhere: no such folder; expected a folder of generate"),
         (["generate", "--out", "x", "--recipe", "hypernim"], "hypernym"),
         (["generate", "--out", "x", "--classes", "n99999999"], "n99999999"),
         (["compare", "/nowhere", "/elsewhere", "--out", "x"], "/nowhere"),
@@ -177,6 +190,42 @@ def test_wrong_input_is_one_line(
     assert not (tmp_path / "x").exists() or not any((tmp_path / "x").rglob("*.parquet"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["compare", "a", "b", "--outt", "x"], "synthgap compare"),
+        (["lab", "train", "a"], "synthgap lab train"),
+        (["classes", "shw"], "synthgap classes"),
+        (["nothing"], "synthgap"),
+    ],
+)
+def test_a_wrong_option_names_the_help_of_its_own_command(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], command: str
+) -> None:
+    assert wrong(capsys, *arguments).endswith(f"; see {command} --help\n")
+
+
+def test_a_wrong_item_of_a_list_names_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+    said = wrong(capsys, "measure", "--reference", "a", "--query", "b", "--knn", "1,x")
+    assert said.startswith("error: --knn: ") and "'x'" in said
+
+
+def commands(app: App, *above: str) -> Iterator[tuple[str, ...]]:
+    """Every subcommand, those of subcommands too."""
+    for name in app:
+        if not name.startswith("-"):
+            yield (*above, name)
+            yield from commands(app[name], *above, name)
+
+
+def test_no_command_offers_to_empty_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    found = list(commands(cli.app))
+    assert ("run",) in found and ("lab", "train") in found
+    for command in found:
+        code, out, _ = run(capsys, *command, "--help")
+        assert code == 0 and "--empty-" not in out, command
+
+
 def test_resolved_study_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "run", "demo", "--out", "x", "--set", "measure.bootstrap=7", "--print-config")
     assert code == 0
@@ -198,6 +247,33 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError):
         failing(ZeroDivisionError())
     assert "error: no such folder" in capsys.readouterr().err
+
+
+def test_a_place_that_the_machine_refuses_is_one_line_and_a_fault_of_ours_is_not(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert console.guarded((tmp_path / ("x" * 300)).mkdir) == 1
+    (tmp_path / "file").touch()
+    assert console.guarded((tmp_path / "file" / "below").touch) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == err.count("error: ") == 2
+    assert "File name too long" in err and f"{tmp_path}/file/below: Not a directory" in err
+    with pytest.raises(FileNotFoundError):
+        console.guarded((tmp_path / "nowhere").unlink)
+
+
+def test_embed_tells_what_it_skipped(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in ("ape", "bee"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / "a.png").write_bytes(b"")
+    line = ["embed", str(tmp_path / "set"), "--encoder", "lab", "--device", "cpu", "--out"]
+    code, out, err = run(capsys, *line, str(tmp_path / "none"))
+    assert (code, out) == (2, "")
+    assert err.endswith("set: nothing could be embedded; 2 images skipped: empty file\n")
+    Image.new("RGB", (32, 32)).save(tmp_path / "set" / "ape" / "b.png")
+    code, out, err = run(capsys, *line, str(tmp_path / "some"))
+    assert code == 0 and "note: 2 images skipped: empty file\n" in err
+    assert out == f"1 embedding of 256 numbers in {tmp_path / 'some'}, 2 skipped\n"
 
 
 def test_a_closed_pipe_is_no_error() -> None:

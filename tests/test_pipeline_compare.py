@@ -349,3 +349,20 @@ def test_measure_names_a_class_that_only_one_file_has(tmp_path: Path, clouds: li
     query = write_npz(tmp_path / "q.npz", [cloud[5:9] for cloud in clouds[:2]], ["ant", "bee"])
     cell = measure_files(reference, query, QUICK)["centroid_accuracy"]["per_class"]["crow"]
     assert cell == {"value": None, "ci_low": None, "ci_high": None, "n": 0, "reason": "class only in r"}
+
+
+def test_a_set_against_itself_is_told(tmp_path: Path, natural: Path, options: CompareOptions) -> None:
+    summary = compare(natural, natural, tmp_path / "out", options)
+    name = natural.name
+    assert f"{name} (synthetic): holds the very images of {name} (natural); no gap can be seen" in summary["warnings"]
+
+
+@pytest.mark.parametrize("place", [".", "cat", "result"])
+def test_a_result_among_the_images_is_refused(tmp_path: Path, natural: Path, place: str) -> None:
+    drawn = image_folder(tmp_path / "mine", {name: kind for kind, name in enumerate(CLASSES)}, 7)
+    before = sorted(drawn.rglob("*"))
+    with pytest.raises(InputError, match=r"lies among the images of .*mine; give a folder elsewhere for the result"):
+        compare(natural, drawn, drawn / place)
+    assert sorted(drawn.rglob("*")) == before
+    with pytest.raises(InputError, match=r"0\.png|7\.png: is a file; expected a folder for the result"):
+        compare(natural, drawn, drawn / "cat" / "7.png")

@@ -274,3 +274,12 @@ def test_the_pages_commands_are_commands() -> None:
         program, *tokens = shlex.split(line)
         assert program == "synthgap"
         cli.app.parse_args(cli._lists_apart(tokens), print_error=False, exit_on_error=False)
+
+
+def test_sets_of_earlier_calls_are_named_in_the_notes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = f"--tests natural --out m --seeds 1 {SMALL.replace('epochs 2', 'iterations 2')} --format json"
+    found = [json.loads(run(capsys, f"matrix {sets} {line}")[1]) for sets in ("natural", "swapped", "natural swapped")]
+    assert [list(one["matrix"]) for one in found] == [["natural"], ["swapped"], ["natural", "swapped"]]
+    told = [[note for note in one["notes"] if note.startswith("the folder also holds")] for one in found]
+    assert told[0] == told[2] == [] and "networks of natural score" in told[1][0]
+    assert json.loads((folder / "m" / "matrix.json").read_text()) == found[2]

@@ -49,8 +49,8 @@ def test_export_for_people(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert code == 0
     assert out.splitlines()[:3] == [
         "13 images (13 train) in hub",
-        "1 images that failed to be drawn were not exported",
-        "1 flagged images were left out:",
+        "1 image that failed to be drawn not exported",
+        "1 flagged image left out:",
     ]
     assert "n02012849         1" in out and "synthgap push hub --dry-run" in out
 
@@ -66,7 +66,7 @@ def test_export_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("synthgap export nowhere --out x", "no image set of synthgap"),
+        ("synthgap export nowhere --out x", "nowhere: no such folder; expected a folder of 'synthgap generate'"),
         ("synthgap export my-set --out my-set", "holds files that are no export"),
         ("synthgap export my-set --out x --splits test", "has no split 'test'; it has train, eval"),
         ("synthgap push my-set --repo org/name --dry-run", "is no export; make one with: synthgap export SET"),

@@ -8,7 +8,8 @@ import pytest
 
 from synthgap.core.errors import InputError
 from synthgap.core.specs import StudySpec
-from synthgap.study import lab_images, load_study, run_study, shipped_studies
+from synthgap.study import lab_images, load_study, shipped_studies
+from synthgap.study.running import run_study
 
 DRAWN = {
     "classes": "cat,ship",
@@ -83,7 +84,7 @@ def test_the_same_call_draws_nothing_again(run: Path) -> None:
 
 
 def test_a_set_needs_one_source_and_names_are_unique() -> None:
-    with pytest.raises(ValueError, match="either 'path' or 'generate'"):
+    with pytest.raises(ValueError, match="either 'path', or 'generate'"):
         StudySpec.model_validate({"natural": {"name": "n"}, "sets": [{"name": "s", "path": "x"}]})
     with pytest.raises(ValueError, match="two sets are called 'n'"):
         StudySpec.model_validate({"natural": {"name": "n", "path": "x"}, "sets": [{"name": "n", "path": "y"}]})

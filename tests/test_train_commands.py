@@ -61,9 +61,20 @@ def test_a_mixture_with_a_validation_set(folder: Path, capsys: pytest.CaptureFix
         ("train lab:naturel --out model", "did you mean 'natural'"),
         ("train natural@0 drawn@1 --out model", "its share is 0; expected a number above 0"),
         ("train natural --recipe big --out model", "no recipe 'big'"),
+        (
+            "train natural --out natural/model",
+            "natural/model: lies among the images of natural; give a folder elsewhere",
+        ),
         ("train natural --epochs 0 --out model", "--epochs: input should be greater than or equal to 1"),
         ("evaluate nowhere natural", "no classifier 'nowhere'"),
         ("evaluate natural natural", "holds no config.json"),
+        (
+            "evaluate ./nowhere natural",
+            "nowhere: no such folder; expected a folder of 'synthgap train' or timm's format\n",
+        ),
+        ("evaluate models/nowhere natural", "models/nowhere: no such folder; expected a folder of 'synthgap train'"),
+        ("evaluate local-dir:nowhere natural", "nowhere: no such folder"),
+        ("evaluate natural/red/00.png natural", "00.png: is a file; expected a folder of 'synthgap train'"),
     ],
 )
 def test_wrong_input_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str], line: str, said: str) -> None:

@@ -73,6 +73,17 @@ def test_wrong_input_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str
     assert err.startswith("error: ") and err.count("\n") == 1 and said in err
 
 
+def test_what_has_the_name_of_an_earlier_model_or_set_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split_folder(folder / "other" / "squares", {"train": 9, "test": 6})
+    assert run(capsys, f"transfer first squares {QUICK}")[0] == 0
+    for line, what in (("second/first squares", "parents.model"), ("first other/squares", "parents.images")):
+        code, out, err = run(capsys, f"transfer {line} {QUICK}")
+        assert (code, out) == (2, "") and err.count("\n") == 1
+        assert "holds another run" in err and what in err and "give another folder" in err
+
+
 def test_paths_that_exist_are_never_cut(folder: Path) -> None:
     (folder / "a=b").mkdir()
     (folder / "a,b").mkdir()

@@ -250,7 +250,7 @@ def test_a_set_with_a_classifier_that_knows_more(
     by_name = {label["name"]: label for label in found["labels"]}
     assert by_name["drake"]["accuracy"]["value"] is None and by_name["crane"]["accuracy"]["n"] == 4
     notes = " ".join(found["notes"])
-    assert "does not know 1 of the labels" in notes and "3 labels are no WordNet ids" in notes
+    assert "does not know 1 of the labels" in notes and "3 labels without a WordNet id" in notes
     assert found["worklist"] == {"undecided": 0, "clarify": 0, "keep": 0}  # plain nouns: which sense is not known
     code, _, err = run(capsys, f"triage photos {common} --judge {model} --apply")
     assert code == 2 and "no label has a clarified prompt" in err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from synthgap import __version__
 from synthgap.commands import (
@@ -14,6 +14,7 @@ from synthgap.commands import (
     measuring,
     proving,
     refining,
+    reviewing,
     sharing,
     steering,
     studies,
@@ -33,15 +34,19 @@ def _one_line(error: CycloptsError) -> str:
     cause = error.__cause__
     if isinstance(cause, ValidationError):
         first = cause.errors()[0]
-        option = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
+        option = "--" + ".".join(part for part in first["loc"] if isinstance(part, str)).replace("_", "-")
         return f"{option}: {first['msg'].lower()}, found {first['input']!r}"
-    return " ".join(str(error).split()).removesuffix(".") + "; see synthgap --help"
+    command = " ".join(["synthgap", *(error.command_chain or ())])
+    if isinstance(error, UnusedCliTokensError):
+        return f"{command} takes no {' '.join(map(repr, error.unused_tokens or ()))}; see {command} --help"
+    return " ".join(str(error).split()).removesuffix(".") + f"; see {command} --help"
 
 
 app = App(
     name="synthgap",
     version=__version__,
     help="Make labelled image sets from text-to-image models, measure how far they are from natural images, and learn why, class by class, and what to change.",
+    default_parameter=Parameter(negative_iterable=()),  # no --empty-x beside a list --x
 )
 lab = App(name="lab", help="The miniature world: train one on any labelled image set, and evaluate it.")
 classes = App(name="classes", help="Class lists and the senses of a word.")
@@ -73,6 +78,7 @@ for command in (
     words.prompts,
     linting.lint,
     refining.refine,
+    reviewing.review,
 ):
     app.command(command)
 classes.command(words.classes_show, name="show")

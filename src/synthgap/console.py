@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -137,10 +138,17 @@ class Progress:
             self._bar = None
 
 
+OF_THE_MACHINE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO}
+    | {errno.ENOTDIR, errno.EMFILE, errno.ENFILE, errno.ESTALE}
+)
+"""What a file system answers where the user's place, and not the program, is at fault."""
+
+
 def guarded(action: Callable[[], None]) -> int:
     """Run a command and return its exit code: 0, 1 (ran and failed), 2 (wrong input), 130 (interrupted).
 
-    Errors that a user can mend are one line on stderr; anything else keeps its traceback, as it is ours to mend.
+    Errors that a user can mend are one line on stderr, a place that may not be read or written among them; anything else keeps its traceback, as it is ours to mend.
     """
     from synthgap.core.errors import SynthgapError
 
@@ -155,4 +163,11 @@ def guarded(action: Callable[[], None]) -> int:
     except BrokenPipeError:
         # The reader (head, less) has gone: stdout must not be flushed again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE or error.filename is None:
+            raise
+        hint(
+            f"error: {error.filename}: {error.strerror}; what was finished is kept: mend this and run the same command again"
+        )
+        return 1
     return 0

@@ -54,7 +54,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_and_its_place(tmp_path: Pat
         ({"sets": {"a": 1}}, "sets is a mapping; expected a valid tuple"),
         ({"measure": 3}, "measure is 3; expected a mapping of settings"),
         ({"number": [1, "a"]}, "number.1 is 'a'; expected a valid integer"),
-        ({"sets": [{"guidance_scale": float("nan")}]}, "sets.0.guidance_scale is nan; expected greater"),
+        ({"sets": [{"guidance_scale": float("nan")}]}, "sets.0.guidance_scale is nan; expected a finite number"),
         ({"measure": {"knn": [1, None]}}, "measure.knn.1 is None; expected a valid integer"),
     ],
 )

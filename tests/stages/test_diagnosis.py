@@ -655,7 +655,7 @@ def test_the_sentences_count_what_could_not_be_judged() -> None:
     counts = [3, 3, 40, 40, 40, 40]
     parts = [world.draw(index, n) for index, n in enumerate(counts)]
     _, why, what = sentences(outcome(found(replace(natural, synthetic=make_set("synthetic", parts)))))
-    assert "4 classes that have enough images" in why
+    assert "4 classes with enough images" in why
     assert "2 more could not be judged" in why
     assert "add images" in what
     none = sentences(outcome(found(replace(natural, synthetic=world.images("synthetic", 3)))))

@@ -124,7 +124,7 @@ def test_a_set_with_more_classes_loses_them(photographs: Path, tmp_path: Path) -
     model = model_folder(tmp_path / "narrow", {"red": "red", "blue": "blue", "sofa": "sofa"})
     found = evaluate(model, open_images(photographs), SPEC, RESOURCES)
     assert found["top_1"]["overall"]["n"] == 12 and set(found["top_1"]["per_class"]) == {"blue", "red"}
-    assert "6 images of 1 classes that the model does not have were left out" in found["notes"]
+    assert "left out: 6 images of 1 class that the model does not have" in found["notes"]
 
 
 def test_broken_images_are_counted(model: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_broken_images_are_counted(model: Path, tmp_path: Path) -> None:
     (folder / "red" / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     found = evaluate(model, open_images(folder), SPEC, RESOURCES, out=tmp_path / "scores")
     assert (found["skipped"], found["top_1"]["overall"]["n"]) == (1, 12)
-    assert found["notes"][0].startswith("1 images skipped: ") and "JPEG" in found["notes"][0]
+    assert found["notes"][0].startswith("1 image skipped: ") and "JPEG" in found["notes"][0]
     errors = pq.read_table(tmp_path / "scores" / "predictions.parquet")["error"].to_pylist()
     assert sum(error is not None for error in errors) == 1
 
@@ -146,7 +146,7 @@ def test_what_cannot_be_scored(model: Path, photographs: Path, tmp_path: Path) -
     with pytest.raises(InputError, match="has no split 'test'"):
         evaluate(model, images, EvaluateSpec(split="test"), RESOURCES)
     stranger = model_folder(tmp_path / "stranger", {"sofa": "sofa", "bed": "bed", "red": "red"})
-    with pytest.raises(InputError, match="has 1 classes in common with stranger, two are needed"):
+    with pytest.raises(InputError, match="has 1 class in common with stranger, two are needed"):
         evaluate(stranger, images, SPEC, RESOURCES)
     config = json.loads((model / "config.json").read_text())
     nameless = model_folder(tmp_path / "nameless", {name: name for name in COLOURS})

@@ -22,6 +22,7 @@ from synthgap.stages.evaluation import evaluate, evaluate_sets, open_scored, wit
 from synthgap.stages.evaluation.benchmarks import find_benchmark, recognise
 from synthgap.stages.evaluation.numbering import wordnet_ids
 from synthgap.stages.evaluation.scores import mean_over_sets
+from synthgap.store.images import BrokenImage, decode_image
 from synthgap.store.sources import open_images
 from synthgap.vocabulary import class_list
 
@@ -176,7 +177,7 @@ def test_the_flat_set_is_an_image_source_like_any_other(tmp_path: Path) -> None:
     ]
     assert [row.read() for row in rows] == [jpeg(row.class_key) for row in rows]
     assert [shard.name for shard in images.shards()] == ["val/n01440764-00000", "val/n02123045-00000"]
-    assert images.notes == ("1 images without a label in LOC_val_solution.csv were left out",)
+    assert images.notes == ("left out: 1 image without a label in LOC_val_solution.csv",)
     before = images.fingerprint
     write_truth("kaggle", tmp_path, tmp_path, [*truth, "n02123045"])
     assert open_images(tmp_path).fingerprint != before
@@ -199,7 +200,7 @@ def test_labels_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'1' is no class; expected one label a line"):
         open_images(tmp_path)
     (tmp_path / "LOC_val_solution.csv").write_text("ImageId,PredictionString\nILSVRC2012_test_00000001,n01440764 1")
-    with pytest.raises(InputError, match=r"has no label for the 1 images of .*; expected lines such as"):
+    with pytest.raises(InputError, match=r"has no label for the 1 image of .*; expected lines such as"):
         open_images(tmp_path)
 
 
@@ -511,3 +512,46 @@ def test_numbers_of_a_smaller_model_say_no_class(some_of_v2: Path, tmp_path: Pat
     numbered = oracle(tmp_path / "numbered", IMAGENET_100, {str(n): str(n) for n in range(100)})
     with pytest.raises(InputError, match="put the WordNet ids of the outputs as label_names into the model's config"):
         top_1(numbered, some_of_v2)
+
+
+@pytest.mark.parametrize(
+    ("file", "beside"),
+    [
+        ("LOC_val_solution.csv", ""),
+        ("imagenet_2012_validation_synset_labels.txt", ""),
+        ("ILSVRC2012_validation_ground_truth.txt", "map_clsloc.txt"),
+        ("map_clsloc.txt", "ILSVRC2012_validation_ground_truth.txt"),
+    ],
+)
+def test_labels_that_are_no_utf_8_are_one_line(tmp_path: Path, file: str, beside: str) -> None:
+    put(tmp_path / "ILSVRC2012_val_00000001.JPEG", SOME[0])
+    if beside:
+        (tmp_path / beside).write_text("1\n")
+    (tmp_path / file).write_bytes(b"n01440764 \xff\n")
+    with pytest.raises(InputError, match=rf"{re.escape(file)}: not UTF-8 text at byte 10; expected ImageNet's labels"):
+        open_images(tmp_path)
+
+
+def test_a_stray_quote_in_kaggle_s_labels_is_one_line(tmp_path: Path) -> None:
+    put(tmp_path / "ILSVRC2012_val_00000001.JPEG", SOME[0])
+    (tmp_path / "LOC_val_solution.csv").write_text('ILSVRC2012_val_00000001,"n01440764\n' + "x,y\n" * 50_000)
+    with pytest.raises(InputError, match=r"LOC_val_solution\.csv: not CSV: field larger than"):
+        open_images(tmp_path)
+
+
+def test_a_link_to_nothing_is_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    put(tmp_path / "ILSVRC2012_val_00000001_n01440764.JPEG", SOME[0])
+    (tmp_path / "ILSVRC2012_val_00000002_n01440764.JPEG").symlink_to(tmp_path / "gone.JPEG")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    sound, broken = open_images(tmp_path).rows()
+    assert decode_image(sound.read()).shape == (32, 32, 3)
+    with pytest.raises(BrokenImage, match="cannot be read: No such file"):
+        broken.read()
+
+
+def test_a_set_to_score_on_whose_files_are_all_gone_is_one_line(model: Path, tmp_path: Path) -> None:
+    for wnid in SOME[:2]:
+        (tmp_path / wnid).mkdir()
+        (tmp_path / wnid / "a.jpg").symlink_to(tmp_path / "gone.jpg")
+    with pytest.raises(InputError, match=r"none of 2 images can be decoded; the first: .*cannot be read: No such file"):
+        evaluate(str(model), open_scored(str(tmp_path)), SPEC, RESOURCES)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ from transfer_samples import model_folder, split_folder
 from synthgap.core.errors import FingerprintError, InputError, Interrupted
 from synthgap.core.specs import LearningResources, TransferSpec
 from synthgap.models.classifiers import load_classifier
-from synthgap.stages.transfer import KNOWN_SETS, TransferTask, averages, transfer
+from synthgap.stages.transfer import KNOWN_SETS, TransferTask, averages, transfer, tuning
 from synthgap.stages.transfer import features as features_module
 from synthgap.stages.transfer.division import divide
 from synthgap.stages.transfer.features import Features, extract, feature_preprocessing, read_features
@@ -201,10 +202,10 @@ def test_classes_that_cannot_be_learned_count_as_wrong() -> None:
     features = made_up({"train": ["a", "b"] * 4, "validation": ["a", "b"], "test": ["a", "z"]})
     found = divide(features, None, **SHARES)
     assert found.labels[found.test].tolist() == [0, -1]
-    assert "1 test images are of classes without training images" in found.notes[0]
-    with pytest.raises(InputError, match="1 classes with 3 images to learn from"):
+    assert found.notes[0] == "1 test image of classes without training images, counted as wrong"
+    with pytest.raises(InputError, match="1 class with 3 images to learn from"):
         divide(made_up({"train": ["a"] * 3, "val": ["a"], "test": ["a"]}), None, **SHARES)
-    with pytest.raises(InputError, match="1 classes with 3 images to learn from"):
+    with pytest.raises(InputError, match="1 class with 3 images to learn from"):
         divide(made_up({"train": ["a"] * 3, "val": ["a", "b"], "test": ["a", "b"]}), None, **SHARES)
 
 
@@ -389,7 +390,9 @@ def test_settings_do_not_depend_on_the_test_images(model: Path, squares: Path, t
         (other / "test" / name).rename(other / "test" / f"was-{name}")
     for name, wrong in zip(names, names[1:] + names[:1], strict=True):
         (other / "test" / f"was-{name}").rename(other / "test" / wrong)
-    found = [transfer(task(model, one), SPEC, tmp_path / one.name, RESOURCES).result for one in (squares, other)]
+    found = [
+        transfer(task(model, one), SPEC, tmp_path / "out" / one.name, RESOURCES).result for one in (squares, other)
+    ]
     chosen = [[(run["settings"], run["validation_accuracy"]) for run in one["runs"]] for one in found]
     assert chosen[0] == chosen[1]
     assert found[0]["accuracy"]["value"] > 0.9 and found[1]["accuracy"]["value"] < 0.1
@@ -420,6 +423,36 @@ def test_a_stopped_study_goes_on_to_the_same_result(model: Path, squares: Path, 
     assert again["runs"] == whole["runs"] and again["accuracy"] == whole["accuracy"]
     files = [(tmp_path / folder / "studies/small-squares/0.json").read_bytes() for folder in ("whole", "cut")]
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sklearn", "sgd"])
+def test_a_stop_does_not_wait_for_the_trials_in_hand(
+    model: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, solver: str
+) -> None:
+    """The signal comes while the settings of a batch are chosen; only whole batches are kept."""
+    ask = tuning.ask
+
+    def asked_while_stopped(*given: Any) -> list[tuning.Settings]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return ask(*given)
+
+    monkeypatch.setattr(tuning, "ask", asked_while_stopped)
+    spec = SPEC.model_copy(update={"solver": solver, "trials": 5, "repeats": 1, "epochs": 2})
+    with pytest.raises(Interrupted, match="SIGINT: 0 of 5 trials on squares are in"):
+        transfer(task(model, squares), spec, tmp_path, RESOURCES)
+    monkeypatch.undo()
+    assert transfer(task(model, squares), spec, tmp_path, RESOURCES).result["trials"] == 5
+
+
+def test_a_mapped_array_of_older_blocks_does_not_stay(model: Path, tmp_path: Path) -> None:
+    folder = split_folder(tmp_path / "squares", {"train": 6, "test": 3})
+    spec = SPEC.model_copy(update={"solver": "sgd", "epochs": 1, "repeats": 1})
+    transfer(task(model, folder), spec, tmp_path / "out", RESOURCES)
+    features = next((tmp_path / "out" / "features").iterdir())
+    (mapped,) = features.glob("*-vectors.npy")
+    mapped.rename(features / "0123456789abcdef-vectors.npy")
+    transfer(task(model, folder), spec, tmp_path / "out", RESOURCES)
+    assert [path.name for path in features.glob("*-vectors.npy")] == [mapped.name]
 
 
 def test_what_is_finished_is_not_done_again_and_more_trials_go_on(

@@ -82,7 +82,7 @@ def finding(key: str, severity: float, flagged: bool) -> Finding:
 def test_failing_classes() -> None:
     assert "Not measured. `synthgap compare NATURAL" in section(card(), "Known failing classes")
     sound = CardFacts(findings=(finding("odd~1", 0, False),))
-    assert "None of 1 classes was flagged" in section(card(sound), "Known failing classes")
+    assert "None of 1 class was flagged" in section(card(sound), "Known failing classes")
     some = CardFacts(findings=(finding("odd~1", 0.2, True), finding("n02012849", 0.9, True)))
     text = section(card(some), "Known failing classes")
     rows = [line for line in text.splitlines() if line.startswith("|")]

@@ -116,15 +116,13 @@ def test_a_set_whose_every_row_failed_has_no_rows(tmp_path: Path) -> None:
 def test_an_unfinished_folder_says_how_to_finish_it(tmp_path: Path) -> None:
     writer = written(tmp_path)
     (tmp_path / "done/train/b-00000.json").unlink()
-    with pytest.raises(
-        InputError, match="1 of 3 shards are missing or damaged; unfinished: run the same command again"
-    ):
+    with pytest.raises(InputError, match="1 of 3 shards missing or damaged; unfinished: run the same command again"):
         load_embeddings(tmp_path)
     assert writer.pending_shards() == ["train/b-00000"]
     write(writer, "train/b-00000")
     path = tmp_path / "data/train/a-00000.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"X")
-    with pytest.raises(InputError, match="1 of 3 shards are missing or damaged"):
+    with pytest.raises(InputError, match="1 of 3 shards missing or damaged"):
         load_embeddings(tmp_path)
 
 
@@ -149,9 +147,7 @@ def test_kill_minus_9_and_the_same_command_again(tmp_path: Path) -> None:
         return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60, check=False).returncode
 
     assert run(die=True) == -9
-    with pytest.raises(
-        InputError, match="2 of 3 shards are missing or damaged; unfinished: run the same command again"
-    ):
+    with pytest.raises(InputError, match="2 of 3 shards missing or damaged; unfinished: run the same command again"):
         load_embeddings(tmp_path / "killed")
     assert files_of(tmp_path / "killed") != files_of(quiet)
     assert run(die=False) == 0

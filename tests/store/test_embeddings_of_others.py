@@ -173,7 +173,7 @@ def test_parquet_that_does_not_do(tmp_path: Path) -> None:
     write(path, {"embedding": pa.array([[1.0], [1.0, 2.0]]), "label": ["a", "b"]})
     assert "its vectors have 2 lengths (1, 2); expected one" in refused(path)
     write(path, {"embedding": fixed(E), "label": [*LABELS[:4], None]})
-    assert "1 rows have no 'label'; leave rows without a label out" in refused(path)
+    assert "1 row without 'label'; leave rows without a label out" in refused(path)
     write(path, {"numbers": fixed(E), "label": LABELS})
     assert "is no embeddings file; expected an .npz file" in refused(path)
     assert not is_embeddings(path)

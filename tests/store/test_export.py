@@ -171,7 +171,7 @@ def test_a_class_without_images_is_noted(tmp_path: Path) -> None:
 
 def test_unfinished_sets(finished_set: ImageSet, tmp_path: Path) -> None:
     (finished_set.folder / "done" / "train" / "odd~1-00001.json").unlink()
-    with pytest.raises(InputError, match=r"1 of 9 shards are missing; finish the set .* or .* --allow-unfinished"):
+    with pytest.raises(InputError, match=r"1 of 9 shards missing; finish the set .* or .* --allow-unfinished"):
         export(finished_set.folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert export(finished_set.folder, tmp_path / "out", ExportSpec(allow_unfinished=True)).splits["train"] == 13
@@ -184,7 +184,7 @@ def test_a_damaged_shard_counts_as_missing(finished_set: ImageSet, tmp_path: Pat
     data = bytearray(path.read_bytes())
     data[200] ^= 1  # in an image: Parquet alone would not see it without page checksums
     path.write_bytes(data)
-    with pytest.raises(InputError, match="1 of 9 shards are missing"):
+    with pytest.raises(InputError, match="1 of 9 shards missing"):
         export(finished_set.folder, tmp_path / "out")
 
 

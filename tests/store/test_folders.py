@@ -132,7 +132,7 @@ def test_what_is_no_image_is_left_out(tmp_path: Path) -> None:
 
 def test_images_without_a_class_are_told(tmp_path: Path) -> None:
     source = open_images(make_folder(tmp_path / "set", {"frog/1.png": png(1), "stray.png": png(2)}))
-    assert source.notes == ("1 images directly in set were left out: they have no class",)
+    assert source.notes == ("left out: 1 image directly in set, of no class",)
 
 
 def test_symbolic_links(tmp_path: Path) -> None:

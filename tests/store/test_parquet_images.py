@@ -82,7 +82,7 @@ def test_rows_without_a_label_are_left_out_and_told(tmp_path: Path) -> None:
     write(tmp_path / "test.parquet", [-1, -1], ["a", "b"])
     source = open_images(tmp_path)
     assert source.splits == ("train",)
-    assert source.notes == ("2 rows without a label were left out",)
+    assert source.notes == ("left out: 2 rows without a label",)
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_a_set_grows_and_keeps_its_shards(finished_set: ImageSet) -> None:
     grown = ImageSet(finished_set.folder, set_manifest(classes=classes))
     grown.write_plan(plan(classes=classes))
     assert grown.pending_shards() == ["train/n01639765-00000", "train/n01639765-00001", "eval/n01639765-00000"]
-    with pytest.raises(InputError, match="3 of 12 shards are missing"):
+    with pytest.raises(InputError, match="3 of 12 shards missing"):
         open_images(grown.folder)
     source = open_images(finish(grown).folder)
     assert list(source.classes) == list(classes) and source.counts["train"]["n01639765"] == 5
@@ -266,7 +266,7 @@ def test_kill_minus_9_and_the_same_command_again(finished_set: ImageSet, tmp_pat
     killed = ImageSet(folder)
     assert [len(killed.done_shards()), len(killed.pending_shards())] == [2, 7]
     assert any(name.endswith(".tmp") for name in files_of(folder))
-    with pytest.raises(InputError, match="7 of 9 shards are missing; unfinished: run the same command again"):
+    with pytest.raises(InputError, match="7 of 9 shards missing; unfinished: run the same command again"):
         open_images(folder)
     run_generation(folder)
     assert files_of(folder) == files_of(finished_set.folder)
@@ -381,6 +381,17 @@ def test_a_folder_of_the_user_is_refused_and_stays(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no image set of synthgap"):
         ImageSet(tmp_path)
     assert files_of(tmp_path) == {"thesis.txt": b"mine"}
+
+
+def test_a_place_that_is_no_set_says_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere: no such folder; expected a folder of 'synthgap generate'"):
+        ImageSet(tmp_path / "nowhere")
+    claim_folder(tmp_path / "embeddings", embedding_manifest())
+    with pytest.raises(InputError, match="embeddings: holds embeddings, not an image set; expected"):
+        ImageSet(tmp_path / "embeddings")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match="link: is a link to nothing; expected a new or empty folder"):
+        claim_folder(tmp_path / "link", embedding_manifest())
 
 
 @pytest.mark.parametrize(

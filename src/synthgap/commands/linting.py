@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from synthgap.commands.options import Output
 from synthgap.console import emit, figure, hint, table
+from synthgap.core.counting import counted
 
 SHOWN, WIDEST = 40, 40
 """Findings, and characters of a proposal, that the table shows."""
@@ -20,7 +19,7 @@ def lint(
     classes: str,
     *,
     recipe: str = "name",
-    template: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    template: tuple[str, ...] = (),
     captions: Path | None = None,
     overrides: Path | None = None,
     tokenizer: str = "clip",
@@ -69,7 +68,7 @@ def lint(
         by_key = {entry.class_key: entry for entry in report.entries}
         count = write_clarified(write, report.findings, by_key, replace=replace)
         hint(
-            f"{count} proposed prompts in {write}; read them, then draw with --recipe disambiguated --overrides {write}"
+            f"{counted(count, 'proposed prompt')} in {write}; read them, then draw with --recipe disambiguated --overrides {write}"
         )
     emit(report.as_dict(), output, _lines)
     worst = sum(finding.severity >= STRICT for finding in report.findings)
@@ -89,7 +88,7 @@ def _lines(found: dict[str, Any]) -> str:
     if left:
         blocks.append(f"and {left:,} more; --format json shows all")
     counts = ", ".join(f"{count} {kind}" for kind, count in found["counts"].items()) or "nothing found"
-    blocks.append(f"{found['classes']:,} classes: {counts}")
+    blocks.append(f"{counted(found['classes'], 'class')}: {counts}")
     blocks.append("\n".join(f"note: {note}" for note in found["notes"]))
     return "\n\n".join(blocks)
 

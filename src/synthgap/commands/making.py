@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from synthgap import views
-from synthgap.commands.options import Flat, How, Output
+from synthgap.commands.options import Flat, How, Output, of_world
 from synthgap.console import Progress, emit, hint
 from synthgap.core.specs import GenerateSpec
 
@@ -45,7 +45,7 @@ def generate(
 
     wanted = _with_preset(spec or GenerateSpec(), preset)
     if world != "lab" and wanted.generator == "lab":
-        wanted = wanted.model_copy(update={"generator": str(Path(world) / "generator")})
+        wanted = wanted.model_copy(update={"generator": of_world(world, "generator")})
     if dry_run:
         emit(vars(estimate(wanted, out, resources, trial=trial)), output, views.estimate)
         return

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
 from synthgap import views
 from synthgap.commands.options import Encoder, Flat, How, Measures, Output, command_line, located
-from synthgap.console import Progress, emit
+from synthgap.console import Progress, emit, hint
+from synthgap.core.counting import counted
+from synthgap.core.errors import InputError
 from synthgap.core.specs import EncoderSpec, MeasureSpec, Resources, TrialSpec
 
 
@@ -130,7 +133,17 @@ def embed(
     action: Any = embed_prompts if prompts else embed_images
     action(located(images), encoder or EncoderSpec(), out, resources, Progress())
     found = load_embeddings(out)
+    told = [
+        f"{counted(times, found.modality)} skipped: {why}"
+        for why, times in Counter(one.reason for one in found.skipped).most_common(5)
+    ]
+    if not len(found):
+        raise InputError(f"{images}: nothing could be embedded; {'; '.join(told)}")
+    for text in told:
+        hint(f"note: {text}")
     result = {"out": str(out), "rows": len(found), "dim": int(found.embeddings.shape[1]), "skipped": len(found.skipped)}
     emit(
-        result, output, lambda r: f"{r['rows']} embeddings of {r['dim']} numbers in {r['out']}, {r['skipped']} skipped"
+        result,
+        output,
+        lambda r: f"{counted(r['rows'], 'embedding')} of {r['dim']} numbers in {r['out']}, {r['skipped']} skipped",
     )

@@ -37,6 +37,16 @@ def open_set(name: str) -> ImageSource:
     return open_images(located(Path(name)))
 
 
+def of_world(world: str, part: str) -> str:
+    """The folder of a world's generator or encoder; ``lab`` is the shipped world and stays its name."""
+    if world == "lab":
+        return world
+    place = Path(world).expanduser() / part
+    if not place.is_dir():
+        raise InputError(f"{world}: holds no folder {part!r}; expected 'lab' or a folder of `synthgap lab train`")
+    return str(place)
+
+
 def named(text: str) -> tuple[str, str]:
     """``NAME=PATH`` as name and place, or a place without a name; a path that exists is never cut."""
     name, sign, place = text.partition("=")

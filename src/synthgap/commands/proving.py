@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Training = Annotated[TrainSpec | None, Flat]
 Proof = Annotated[ProofSpec | None, Flat]
-Tests = Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())]
+Tests = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 
 
 def matrix(
@@ -53,7 +53,7 @@ def matrix(
 def scaling(
     *sets: str,
     out: Path,
-    sizes: Annotated[list[int] | None, Parameter(negative=())] = None,
+    sizes: list[int] | None = None,
     tests: Tests = None,
     spec: Training = None,
     proof: Proof = None,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from synthgap.commands.options import Flat, Output
 from synthgap.console import Progress, emit, hint, table
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.store.export.spec import ExportSpec
 
@@ -47,11 +48,11 @@ def export(
 
 def _exported(result: dict[str, Any]) -> str:
     counts = ", ".join(f"{n:,} {split}" for split, n in result["splits"].items())
-    lines = [f"{sum(result['splits'].values()):,} images ({counts}) in {result['out']}"]
+    lines = [f"{counted(sum(result['splits'].values()), 'image')} ({counts}) in {result['out']}"]
     if result["failed"]:
-        lines.append(f"{result['failed']:,} images that failed to be drawn were not exported")
+        lines.append(f"{counted(result['failed'], 'image')} that failed to be drawn not exported")
     if left_out := result["left_out"]:
-        lines.append(f"{sum(left_out.values()):,} flagged images were left out:")
+        lines.append(f"{counted(sum(left_out.values()), 'flagged image')} left out:")
         worst = sorted(left_out.items(), key=lambda item: -item[1])
         lines += [table(worst[:_SHOWN], ("class", "left out")), *_more(len(worst))]
     return "\n".join([*lines, f"next: look at {result['out']}/README.md, then synthgap push {result['out']} --dry-run"])
@@ -100,7 +101,7 @@ def push(
 def _pushed(result: dict[str, Any]) -> str:
     rows = [(f"{file['bytes']:,}", file["path"], file["to"]) for file in result["files"]]
     lines = [table(rows[:_SHOWN], ("bytes", "file", "to")), *_more(len(rows))]
-    lines.append(f"{len(rows):,} files, {result['bytes']:,} bytes")
+    lines.append(f"{counted(len(rows), 'file')}, {counted(result['bytes'], 'byte')}")
     lines.append(f"sent to {result['url']}" if result["sent"] else "dry run: nothing was sent")
     return "\n".join(lines)
 

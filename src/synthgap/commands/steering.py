@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from synthgap import views
-from synthgap.commands.options import Flat, How, Output, command_line, located
+from synthgap.commands.options import Flat, How, Output, command_line, located, of_world
 from synthgap.console import Progress, emit, hint
 from synthgap.core.errors import InputError
 from synthgap.core.specs import EncoderSpec, GenerateSpec, MeasureSpec, ProbeSpec, Resources, SweepSpec, TriageSpec
@@ -174,7 +174,7 @@ def _say(text: str) -> None:
 def _drawing(spec: GenerateSpec | None, world: str) -> GenerateSpec:
     wanted = spec or GenerateSpec()
     if world != "lab" and wanted.generator == "lab":
-        return wanted.model_copy(update={"generator": str(Path(world) / "generator")})
+        return wanted.model_copy(update={"generator": of_world(world, "generator")})
     return wanted
 
 
@@ -183,9 +183,9 @@ def _options(
 ) -> CompareOptions:
     from synthgap.pipeline import CompareOptions
 
-    own = "lab" if world == "lab" else str(Path(world) / "encoder")
+    own = encoder or of_world(world, "encoder")
     return CompareOptions(
-        encoder=EncoderSpec(encoder=encoder or own),
+        encoder=EncoderSpec(encoder=own),
         measure=measure or MeasureSpec(),
         resources=resources or Resources(),
         progress=Progress(),

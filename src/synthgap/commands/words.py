@@ -18,7 +18,7 @@ def prompts(
     *,
     classes: str | None = None,
     recipe: str | None = None,
-    template: Annotated[tuple[str, ...] | None, Parameter(negative=())] = None,
+    template: tuple[str, ...] | None = None,
     captions: Path | None = None,
     overrides: Path | None = None,
     adjustments: Path | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import RunError
 
 Check = Callable[[], None]
@@ -89,7 +90,7 @@ class Tally:
     def _stop(self) -> None:
         budget = f", more than failure_budget {self._budget:g} allows" if self._budget is not None else ""
         raise RunError(
-            f"{self._failed} of {self._made} images failed{budget}; "
+            f"{self._failed} of {counted(self._made, 'image')} failed{budget}; "
             f"the first: {self._error}; mend the cause and run the same command again"
         )
 

@@ -144,10 +144,13 @@ def load_classifier(name: str, device: torch.device) -> Classifier:
     import timm
 
     folder = Path(name.removeprefix("local-dir:")).expanduser()
-    if folder.is_dir() or name.startswith("local-dir:"):
-        for file in (CONFIG, WEIGHTS):
-            if not (folder / file).is_file():
-                raise InputError(f"{folder}: holds no {file}; expected a folder of 'synthgap train' or timm's format")
+    if folder.exists() or name.startswith(("local-dir:", "/", "./", "../", "~")):
+        if not folder.is_dir():
+            found = "is a file" if folder.exists() else "no such folder"
+            raise InputError(f"{folder}: {found}; expected a folder of 'synthgap train' or timm's format")
+        missing = next((file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()), None)
+        if missing:
+            raise InputError(f"{folder}: holds no {missing}; expected a folder of 'synthgap train' or timm's format")
         source, identity = (
             f"local-dir:{folder}",
             fingerprint(*(file_fingerprint(folder / f) for f in (CONFIG, WEIGHTS))),
@@ -179,11 +182,15 @@ def load_classifier(name: str, device: torch.device) -> Classifier:
 def _check_weights(name: str) -> None:
     import timm
 
-    if "/" in name or not timm.is_model(name):
+    if "/" in name:
+        raise InputError(
+            f"{name}: no such folder; expected a folder of 'synthgap train' or timm's format, hf-hub:{name} or a timm model"
+        )
+    if not timm.is_model(name):
         known = [*timm.list_models(), *timm.list_pretrained()]
         raise InputError(
-            f"no classifier {name!r}: expected a folder of 'synthgap train', local-dir:FOLDER, hf-hub:ID or a timm "
-            f"model with weights{nearest(name, known)}"
+            f"no folder and no classifier {name!r}: expected a folder of 'synthgap train', local-dir:FOLDER, "
+            f"hf-hub:ID or a timm model with weights{nearest(name, known)}"
         )
 
 

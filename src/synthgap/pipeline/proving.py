@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import file_fingerprint, fingerprint
 from synthgap.core.records import OVERALL
@@ -122,14 +124,14 @@ def scaling(
     proof = _Proof(sets, tests, out, options or ProofOptions())
     wanted = sorted({*sizes} or _sizes(sets[0]))
     if wanted[0] < 2:
-        raise InputError(f"a size is {wanted[0]} images; expected at least 2, such as --sizes 100,1000")
+        raise InputError(f"a size is {counted(wanted[0], 'image')}; expected at least 2, such as --sizes 100,1000")
     rows = [(one, size) for size in wanted for one in sets if size <= one.size]
     if not rows:
         raise InputError(
             f"no set has {wanted[0]} images to learn from; the largest has {max(one.size for one in sets)}"
         )
     proof.notes += [
-        f"{one.name}: has {one.size} images to learn from, so no network of {size}"
+        f"{one.name}: has {counted(one.size, 'image')} to learn from, so no network of {size}"
         for one in sets
         for size in wanted
         if size > one.size
@@ -178,12 +180,23 @@ class _Proof:
             "recipe": self.spec.recipe,
             "steps": self.spec.iterations,
             "seeds": len(standings[0].figures["top_1"][OVERALL]["seeds"]),
-            "notes": self.notes,
+            "notes": [*self.notes, *(self._not_shown() if name == "matrix" else ())],
             "out": str(self.out),
         }
         write_table(self.out / f"{name}.parquet", standing_rows(standings), STANDINGS)
         write_json(self.out / f"{name}.json", document)
         return document
+
+    def _not_shown(self) -> Iterator[str]:
+        """What earlier calls scored in this folder and this table, of the sets of one call, leaves out."""
+        own = "|".join(re.escape(safe_key(one.name)) for one in self.sets)
+        scored = sorted(path.name.rpartition("-")[0] for path in (self.out / "scores").glob("*-*"))
+        others = [name for name in dict.fromkeys(scored) if not re.fullmatch(rf"({own})(-\d+)?", name)]
+        if others:
+            yield (
+                f"the folder also holds what networks of {', '.join(others)} score; name those sets too for one table of "
+                "all, nothing is trained again"
+            )
 
     def _network(self, one: TrainingSet, images: int | None, seed: int) -> tuple[Path, int]:
         size = "" if images is None else f"-{images}"
@@ -238,7 +251,7 @@ class _Proof:
         return None if tell is None else lambda done, total, _: tell(done, total, what)
 
     def _note(self, reasons: Mapping[str, int], name: str) -> None:
-        said = [f"{name}: {count} images skipped: {reason}" for reason, count in reasons.items()]
+        said = [f"{name}: {counted(count, 'image')} skipped: {reason}" for reason, count in reasons.items()]
         self.notes += [text for text in said if text not in self.notes]
 
 

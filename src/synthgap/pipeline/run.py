@@ -22,6 +22,7 @@ from synthgap.stages.inputs import OpenedSet, SetInput, distinct_names, open_set
 from synthgap.stages.measurement import check_comparable
 from synthgap.store.embeddings import EmbeddingSet, load_embeddings
 from synthgap.store.keys import safe_key
+from synthgap.store.sources import keep_apart
 
 Progress = Callable[[int, int, str], None]
 """Called with what is done, what there is in all, and what is being done."""
@@ -109,8 +110,10 @@ class Run:
     def _open(self, inputs: Sequence[SetInput]) -> list[OpenedSet]:
         """Open every set and refuse what cannot be compared, before anything is computed."""
         opened = [open_set(item) for item in inputs]
+        keep_apart(self.out, *(one.source for one in opened if one.source is not None))
         distinct_names(opened)
         check_classes([(one.name, one.present) for one in opened])
+        self.warnings += _told_twice(opened)
         for one in opened:
             self.warnings += [f"{one.name}: {note}" for note in (one.source.notes if one.source is not None else ())]
         return opened
@@ -175,6 +178,14 @@ class Run:
 
     def _folder(self, name: str) -> Path:
         return self.out / "embeddings" / safe_key(name.replace(" ", "-"))
+
+
+def _told_twice(opened: Sequence[OpenedSet]) -> Iterator[str]:
+    """Sets that hold the natural set's very images, as by a slip of the hand."""
+    natural = opened[0].source
+    for one in opened[1:]:
+        if natural is not None and one.source is not None and one.source.fingerprint == natural.fingerprint:
+            yield f"{one.name}: holds the very images of {opened[0].name}; no gap can be seen"
 
 
 def _free_name(recipe: str, owner: str, taken: Mapping[str, str]) -> str:

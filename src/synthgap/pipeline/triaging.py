@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.records import ClassEntry
 from synthgap.core.specs import GenerateSpec, TriageSpec
@@ -163,7 +164,7 @@ def _subject(run: Run, spec: GenerateSpec, target: SetInput | None, asked: Triag
     plain = [entry.name for entry in entries.values() if not entry.definition]
     if plain:
         run.warnings.append(
-            f"{len(plain)} labels are no WordNet ids ({', '.join(plain[:3])}{', …' if len(plain) > 3 else ''}): nothing is "
+            f"{counted(len(plain), 'label')} without a WordNet id ({', '.join(plain[:3])}{', …' if len(plain) > 3 else ''}): nothing is "
             "known of their senses, and no prompt is proposed"
         )
     return _Subject(chosen, entries, target is None)

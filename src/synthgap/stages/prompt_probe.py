@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from synthgap import metrics
+from synthgap.core.counting import counted
 from synthgap.core.errors import RunError
 from synthgap.core.seeds import derived_seed
 from synthgap.core.specs import MeasureSpec
@@ -71,7 +72,9 @@ def probe_prompts(
     scored = [_score(reference, class_key, one, spec) for one in sets]
     shared = set(scored[0].keys).intersection(*(one.keys for one in scored))
     if len(shared) < 2:
-        raise RunError(f"{len(shared)} images came out under every prompt; two are needed to compare them in pairs")
+        raise RunError(
+            f"{counted(len(shared), 'image')} came out under every prompt; two are needed to compare them in pairs"
+        )
     differences = [_differences(one, scored[0], sorted(shared), spec, permutations) for one in scored[1:]]
     _correct_for_many(differences)
     return [

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from synthgap.core.counting import counted
 from synthgap.core.records import Finding
 from synthgap.store.features import hf_features, image_schema
 from synthgap.store.manifest import Manifest
@@ -212,10 +213,14 @@ def _rates(manifest: Manifest, facts: CardFacts) -> str:
     every = facts.counts.values()
     ok, failed = sum(one.ok for one in every), sum(one.failed for one in every)
     scored, flagged = sum(one.scored for one in every), sum(one.flagged for one in every)
-    lines = [f"{failed:,} of {ok + failed:,} images could not be drawn; they are rows without an image in the set."]
+    lines = [
+        f"{failed:,} of {counted(ok + failed, 'image')} could not be drawn; they are rows without an image in the set."
+    ]
     if not scored:
         return lines[0] + " No safety checker looked at the images."
-    lines.append(f"A safety checker looked at {scored:,} images and flagged {flagged:,} ({flagged / scored:.2%}).")
+    lines.append(
+        f"A safety checker looked at {counted(scored, 'image')} and flagged {flagged:,} ({flagged / scored:.2%})."
+    )
     if dropped := sum(facts.left_out.values()):
         lines.append(f"The flagged images ({dropped:,}) are left out here.")
     rates = {key: one.flagged / one.scored for key, one in facts.counts.items() if one.flagged}
@@ -232,9 +237,9 @@ def _failing(manifest: Manifest, facts: CardFacts) -> str:
         )
     flagged = sorted((one for one in facts.findings if one.flagged), key=lambda one: -one.severity)
     if not flagged:
-        return f"None of {len(facts.findings)} classes was flagged by the diagnosis."
+        return f"None of {counted(len(facts.findings), 'class')} was flagged by the diagnosis."
     rows = [(_name(manifest, one.class_key), one.cause, one.evidence) for one in flagged]
-    return f"{len(rows)} of {len(facts.findings)} classes.\n\n" + _table(("class", "cause", "evidence"), rows)
+    return f"{len(rows)} of {counted(len(facts.findings), 'class')}.\n\n" + _table(("class", "cause", "evidence"), rows)
 
 
 def _classes(manifest: Manifest) -> str:
@@ -243,7 +248,7 @@ def _classes(manifest: Manifest) -> str:
     source = f"From {_code(named)}. " if named else ""
     if ids == len(manifest.classes):
         return f"{source}Every class is a sense of WordNet 3.0; `class_key` is its id."
-    return f"{source}`class_key` is a WordNet 3.0 id for {ids} of {len(manifest.classes)} classes."
+    return f"{source}`class_key` is a WordNet 3.0 id for {ids} of {counted(len(manifest.classes), 'class')}."
 
 
 def _licence(licence: Licence | None) -> str:

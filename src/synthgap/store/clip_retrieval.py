@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import file_fingerprint, fingerprint
 from synthgap.store.embedding_arrays import Arrays, set_of_arrays
@@ -94,7 +95,9 @@ def _columns(path: Path, tables: Sequence[Path]) -> dict[str, list[Any]]:
     found = {name: [value for part in parts for value in part[name].to_pylist()] for name in wanted}
     for name, values in found.items():
         if missing := sum(value is None for value in values):
-            raise InputError(f"{path}: {missing} rows of its metadata have no {name!r}; expected one in every row")
+            raise InputError(
+                f"{path}: {counted(missing, 'row')} of its metadata without {name!r}; expected one in every row"
+            )
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError, nearest
 from synthgap.store.embedding_set import EmbeddingSet, Modality, Skipped, why_not_finite
 from synthgap.store.keys import class_keys, is_safe, printable, safe_key
@@ -44,7 +45,7 @@ def set_of_arrays(path: Path, arrays: Arrays, name: str, fingerprint: str) -> Em
     finite = np.isfinite(embeddings).all(axis=1)
     kept, lost = np.flatnonzero(finite), np.flatnonzero(~finite)
     if not len(kept):
-        raise InputError(f"{path}: none of its {n} embeddings is finite; compute them again")
+        raise InputError(f"{path}: none of its {counted(n, 'embedding')} is finite; compute them again")
     return EmbeddingSet(
         name=name,
         embeddings=embeddings if len(kept) == n else embeddings[kept],
@@ -75,7 +76,7 @@ def _classes(path: Path, arrays: Arrays, n: int) -> tuple[list[str], dict[str, s
     """Class key of each row, and the name of each class key."""
     labels = arrays["labels"]
     if labels.shape != (n,):
-        raise InputError(f"{path}: labels have shape {labels.shape} for {n} embeddings; expected ({n},)")
+        raise InputError(f"{path}: labels have shape {labels.shape} for {counted(n, 'embedding')}; expected ({n},)")
     names = _texts(path, arrays["class_names"], "class_names") if "class_names" in arrays else None
     if labels.dtype.kind in "US":
         order, numbers = _text_labels(path, _texts(path, labels, "labels"), names)
@@ -144,7 +145,7 @@ def _column(path: Path, arrays: Arrays, what: str, n: int) -> list[str] | None:
         return None
     texts = _texts(path, arrays[what], what)
     if len(texts) != n:
-        raise InputError(f"{path}: {len(texts)} {what} for {n} embeddings; expected as many")
+        raise InputError(f"{path}: {len(texts)} {what} for {counted(n, 'embedding')}; expected as many")
     return texts
 
 

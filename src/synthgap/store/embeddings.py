@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import fingerprint
 from synthgap.store import shards
@@ -188,7 +189,7 @@ def _load_folder(path: Path, name: str) -> EmbeddingSet:
     missing = sum(marker is None for marker in markers)
     if missing:
         raise InputError(
-            f"{path}: {missing} of {len(markers)} shards are missing or damaged; unfinished: run the same command again"
+            f"{path}: {missing} of {counted(len(markers), 'shard')} missing or damaged; unfinished: run the same command again"
         )
     vectors, rows, skipped = [], [], []
     for shard in manifest.shards:

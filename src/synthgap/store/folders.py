@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.store.images import BrokenImage
 from synthgap.store.keys import EVAL_NAMES, SPLIT_NAMES, TRAIN_NAMES, class_keys, printable, safe_key
@@ -60,7 +61,7 @@ def open_folder(path: Path) -> ImageSource:
     stray = sum(_is_image(entry) for entry in _scan(path))
     if stray and not top:
         raise InputError(
-            f"{path}: holds {stray} images but no class folders; put the images of each class into a folder of its name"
+            f"{path}: holds {counted(stray, 'image')} but no class folders; put the images of each class into a folder of its name"
         )
     by_split = _layout(path, top)
     keys = class_keys(sorted({name for names in by_split.values() for name, _ in names}, key=os.fsencode))
@@ -79,7 +80,7 @@ def open_folder(path: Path) -> ImageSource:
         labels={split: np.asarray(found.labels, dtype=np.int32) for split, found in splits.items()},
         fingerprint=digest.hexdigest()[:16],
         rows=_Reader(path, list(classes), splits).rows,
-        notes=(f"{stray} images directly in {path.name} were left out: they have no class",) if stray else (),
+        notes=(f"left out: {counted(stray, 'image')} directly in {path.name}, of no class",) if stray else (),
     )
     return ImageSource(path, "folder", contents)
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.store.folders import image_key
 from synthgap.store.images import BrokenImage
@@ -78,10 +79,10 @@ def validation_folder(path: Path) -> Path | None:
 
 def is_flat_validation(path: Path) -> bool:
     """Whether a folder holds ILSVRC-2012's validation images as files, not yet moved into folders of classes."""
-    if not path.is_dir():
+    try:
+        flat = any(VALIDATION_FILE.fullmatch(name) for name in os.listdir(path))  # noqa: PTH208
+    except OSError:  # no folder, or one that may not be read: what reads it says so
         return False
-    with os.scandir(path) as entries:
-        flat = any(VALIDATION_FILE.fullmatch(entry.name) for entry in entries)
     return flat and not any(WNID.fullmatch(name) for name in _folders(path))
 
 
@@ -97,20 +98,24 @@ def open_flat_validation(path: Path) -> ImageSource:
     labels = {name: wnid or (truth.of(name) if truth else None) for name, wnid in named.items()}
     labelled = sorted((wnid, name) for name, wnid in labels.items() if wnid is not None)
     if truth and not labelled:
-        raise InputError(f"{truth.file}: has no label for the {len(found)} images of {path}; expected {truth.expected}")
+        raise InputError(
+            f"{truth.file}: has no label for the {counted(len(found), 'image')} of {path}; expected {truth.expected}"
+        )
     classes = sorted({wnid for wnid, _ in labelled})
     position = {wnid: number for number, wnid in enumerate(classes)}
     digest = hashlib.sha256()
     for wnid, name in labelled:
-        status = (path / name).stat()
-        digest.update(f"{wnid}\0{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        size, changed = _size_and_time(path / name)
+        digest.update(f"{wnid}\0{name}\0{size}\0{changed}\n".encode())
     left_out = len(found) - len(labelled)
     contents = Contents(
         classes={wnid: wnid for wnid in classes},
         labels={_SPLIT: np.asarray([position[wnid] for wnid, _ in labelled], dtype=np.int32)},
         fingerprint=digest.hexdigest()[:16],
         rows=partial(_rows, path, labelled),
-        notes=(f"{left_out} images without a label in {truth.file.name} were left out",) if truth and left_out else (),
+        notes=(f"left out: {counted(left_out, 'image')} without a label in {truth.file.name}",)
+        if truth and left_out
+        else (),
     )
     return ImageSource(path, "folder", contents)
 
@@ -118,6 +123,15 @@ def open_flat_validation(path: Path) -> ImageSource:
 def _rows(root: Path, labelled: list[tuple[str, str]], split: str, start: int, stop: int) -> Iterator[ImageRow]:
     for wnid, name in labelled[start:stop]:
         yield ImageRow(image_key(name), wnid, split, None, name, partial(_read, root / name))
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Of an image; a link to nothing is reported as unreadable when it is read."""
+    try:
+        status = file.stat()
+    except OSError:
+        return -1, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _read(path: Path) -> bytes:
@@ -128,10 +142,18 @@ def _read(path: Path) -> bytes:
 
 
 def _folders(path: Path) -> list[str]:
-    if not path.is_dir():
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
+    except OSError:
         return []
-    with os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a symbolic link to itself
+        return False
 
 
 @dataclass(frozen=True)
@@ -168,23 +190,39 @@ def _truth(path: Path) -> _Truth:
 
 def _kaggle(file: Path) -> _Truth:
     found: dict[int, str] = {}
-    with file.open(encoding="utf-8", newline="") as lines:
-        for row in csv.reader(lines):
-            match = VALIDATION_FILE.fullmatch(f"{row[0].removesuffix('.JPEG')}.JPEG") if len(row) > 1 else None
-            wnid = _wnid_of(row[1].split(" ", 1)[0]) if match else None
-            if match and wnid:
-                found[int(match.group(1))] = wnid
+    for row in _csv(file):
+        match = VALIDATION_FILE.fullmatch(f"{row[0].removesuffix('.JPEG')}.JPEG") if len(row) > 1 else None
+        wnid = _wnid_of(row[1].split(" ", 1)[0]) if match else None
+        if match and wnid:
+            found[int(match.group(1))] = wnid
     return _Truth(file, found, "lines such as 'ILSVRC2012_val_00000001,n01751748 111 108 441 193'")
 
 
 def _one_a_line(file: Path, meaning: Callable[[str], str | None]) -> _Truth:
     """Line n is the label of image n."""
-    lines = file.read_text(encoding="utf-8").split()
+    lines = _text(file).split()
     found = {number: wnid for number, text in enumerate(lines, start=1) if (wnid := meaning(text))}
     if len(found) < len(lines):
         strange = next(text for text in lines if meaning(text) is None)
         raise InputError(f"{file}: {strange[:40]!r} is no class; expected one label a line, in the images' order")
     return _Truth(file, found, "one label a line, in the images' order")
+
+
+def _csv(file: Path) -> list[list[str]]:
+    try:
+        return list(csv.reader(_text(file).splitlines()))
+    except csv.Error as error:
+        raise InputError(f"{file}: not CSV: {error}; expected ImageNet's labels") from None
+
+
+def _text(file: Path) -> str:
+    """A file of labels."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8 text at byte {error.start}; expected ImageNet's labels") from None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}; expected ImageNet's labels") from None
 
 
 def _wnid_of(text: str) -> str | None:
@@ -194,7 +232,7 @@ def _wnid_of(text: str) -> str | None:
 def _devkit_ids(truth: Path) -> dict[str, str]:
     """WordNet id of each ILSVRC2012_ID, from the file beside the development kit's labels."""
     if (file := truth.parent / "map_clsloc.txt").is_file():
-        rows = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
+        rows = [line.split() for line in _text(file).splitlines()]
         return {row[1]: row[0] for row in rows if len(row) > 1 and WNID.fullmatch(row[0])}
     if (file := truth.parent / "meta.mat").is_file():
         return _meta(file)

@@ -76,6 +76,8 @@ def claim_folder(folder: Path, manifest: Manifest) -> None:
         if there.fingerprint != manifest.fingerprint or there.kind != manifest.kind:
             raise FingerprintError(_difference(folder, there, manifest))
         return
+    if folder.is_symlink() and not folder.exists():
+        raise InputError(f"{folder}: is a link to nothing; expected a new or empty folder for the result")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; expected a new or empty folder for the result")
     if folder.exists() and any(not path.name.startswith(f".{MANIFEST}") for path in folder.iterdir()):

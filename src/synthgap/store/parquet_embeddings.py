@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import file_fingerprint, fingerprint
 from synthgap.store.embedding_arrays import Arrays, set_of_arrays
@@ -124,7 +125,7 @@ def _widths(chunk: pa.Array) -> NDArray[Any]:
 
 def _labels(path: Path, name: str, columns: Sequence[pa.ChunkedArray]) -> NDArray[Any]:
     if missing := sum(column.null_count for column in columns):
-        raise InputError(f"{path}: {missing} rows have no {name!r}; leave rows without a label out")
+        raise InputError(f"{path}: {counted(missing, 'row')} without {name!r}; leave rows without a label out")
     values = np.concatenate([_values(column) for column in columns])
     return values if values.dtype.kind in "iufb" else _texts(values)
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import fingerprint
 from synthgap.store.features import hf_features
@@ -93,7 +94,7 @@ def open_parquet(path: Path, files: Sequence[Path]) -> ImageSource:
         labels={split: rows.labels[rows.labels >= 0] for split, rows in splits.items()},
         fingerprint=fingerprint(stats, classes),
         rows=partial(_rows, list(classes), splits),
-        notes=(f"{dropped} rows without a label were left out",) if dropped else (),
+        notes=(f"left out: {counted(dropped, 'row')} without a label",) if dropped else (),
     )
     return ImageSource(path, "parquet", contents)
 
@@ -136,7 +137,7 @@ def _columns_of_all(files: Sequence[Path]) -> _Columns:
 
 
 def _summary(columns: _Columns) -> str:
-    names = "" if columns.names is None else f" ({len(columns.names)} classes)"
+    names = "" if columns.names is None else f" ({counted(len(columns.names), 'class')})"
     return f"{columns.image}, {columns.label}{names}"
 
 

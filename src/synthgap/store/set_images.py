@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import fingerprint
 from synthgap.store import shards
@@ -35,7 +36,7 @@ def open_set(path: Path) -> ImageSource:
     missing = [shard for shard in planned if shard not in done]
     if missing:
         raise InputError(
-            f"{path}: {len(missing)} of {len(planned)} shards are missing; unfinished: run the same command again"
+            f"{path}: {len(missing)} of {counted(len(planned), 'shard')} missing; unfinished: run the same command again"
         )
     markers = list(done.values())
     files: dict[str, PartFiles] = {}
@@ -53,7 +54,7 @@ def open_set(path: Path) -> ImageSource:
         rows=partial(_rows, files),
         identity=image_set.manifest.fingerprint,
         part=partial(_part, markers),
-        notes=(f"{failed} images failed to be drawn",) if failed else (),
+        notes=(f"{counted(failed, 'image')} failed to be drawn",) if failed else (),
     )
     return ImageSource(path, "set", contents)
 

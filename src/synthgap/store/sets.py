@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import FingerprintError, InputError, nearest
 from synthgap.store import plan as plans
 from synthgap.store import shards
@@ -50,7 +51,7 @@ class ImageSet:
         if manifest is not None:
             claim_folder(self.folder, manifest)
         elif kind_of(self.folder) != "image-set":
-            raise InputError(f"{self.folder}: no image set of synthgap (its manifest.json is missing)")
+            raise InputError(f"{self.folder}: {_no_set(self.folder)}; expected a folder of 'synthgap generate'")
         self.manifest = read_manifest(self.folder)
         self._asked = manifest
         self._planned: dict[str, PlannedShard] | None = None
@@ -98,7 +99,7 @@ class ImageSet:
         for shard in there:
             if rows.get(shard.shard) != shard.rows:
                 raise FingerprintError(
-                    f"{self.folder}: holds {shard.rows} images in {shard.shard}, {rows.get(shard.shard, 0)} are asked for; "
+                    f"{self.folder}: holds {counted(shard.rows, 'image')} in {shard.shard}, {rows.get(shard.shard, 0)} are asked for; "
                     "ask for at least as many per class, or give another folder"
                 )
 
@@ -207,6 +208,13 @@ class ImageSet:
     def splits(self) -> tuple[str, ...]:
         """Splits of the plan, in its order."""
         return tuple(dict.fromkeys(map(shard_split, self.planned())))
+
+
+def _no_set(folder: Path) -> str:
+    if not folder.exists():
+        return "no such folder"
+    kind = kind_of(folder)
+    return f"holds {kind}, not an image set" if kind else "no image set of synthgap (its manifest.json is missing)"
 
 
 def copy_set(source: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ and sizes are kept in memory, never the images.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from synthgap.core.errors import InputError
@@ -27,6 +28,7 @@ __all__ = [
     "duplicates",
     "eval_split",
     "is_embeddings",
+    "keep_apart",
     "open_images",
     "train_split",
 ]
@@ -60,6 +62,21 @@ def open_images(path: Path | str) -> ImageSource:
 def is_embeddings(path: Path | str) -> bool:
     """Whether a path holds embeddings, in any form that ``load_embeddings`` reads."""
     return embedding_kind(Path(path).expanduser()) is not None
+
+
+def keep_apart(out: Path, *sources: ImageSource) -> None:
+    """Refuse a folder for results that lies among the images of a source, as it would then be read as more of them.
+
+    Raises:
+        InputError: it lies there, or is a file.
+    """
+    if out.expanduser().is_file():
+        raise InputError(f"{out}: is a file; expected a folder for the result")
+    place = Path(os.path.realpath(out.expanduser()))  # resolve() does not take a link to itself
+    for source in sources:
+        root = source.path.resolve()
+        if source.kind in ("folder", "parquet") and (place == root or root in place.parents):
+            raise InputError(f"{out}: lies among the images of {source.path}; give a folder elsewhere for the result")
 
 
 def duplicates(source: ImageSource) -> int:

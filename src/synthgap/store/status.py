@@ -51,6 +51,8 @@ def status(folder: Path) -> list[Status]:
 
     Raises InputError where there is none.
     """
+    if not folder.exists():
+        raise InputError(f"{folder}: no such folder; expected a folder of generate, embed, compare or run")
     if kind_of(folder) in KINDS:
         return [_status(folder)]
     found = [path.parent for path in sorted(folder.glob("**/manifest.json")) if kind_of(path.parent) in KINDS]

@@ -5,6 +5,7 @@ from synthgap.views.learning import evaluation, scored, trained
 from synthgap.views.making import drawn, estimate, senses, status
 from synthgap.views.proving import matrix, scaling
 from synthgap.views.steering import probed, refined, steering_estimate, swept, triaged
+from synthgap.views.studying import study, study_estimate
 from synthgap.views.transferring import transferred
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "senses",
     "status",
     "steering_estimate",
+    "study",
+    "study_estimate",
     "summary",
     "swept",
     "trained",

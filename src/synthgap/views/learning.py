@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthgap.console import duration, figure, interval, table
+from synthgap.core.counting import counted
 
 
 def evaluation(found: dict[str, Any]) -> str:
@@ -27,10 +28,10 @@ def trained(found: dict[str, Any]) -> str:
     if accuracy["value"] is not None:
         score = (
             f"accuracy {figure(accuracy['value'])} ({figure(accuracy['ci_low'])} to {figure(accuracy['ci_high'])}) "
-            f"on {accuracy['n']} images ({found['validation']}); best after epoch {found['best']['epoch']}"
+            f"on {counted(accuracy['n'], 'image')} ({found['validation']}); best after epoch {found['best']['epoch']}"
         )
     lines = [
-        f"{found['model']} of {found['classes']} classes, {found['images']:,} images, {found['steps']:,} steps",
+        f"{found['model']} of {counted(found['classes'], 'class')}, {counted(found['images'], 'image')}, {counted(found['steps'], 'step')}",
         score,
         f"{duration(found['seconds'])}, {found['images_per_second']:.0f} images/s, "
         f"{found['data_wait']:.1%} of it waiting for images",
@@ -65,7 +66,15 @@ def _scored_sets(found: dict[str, Any]) -> str:
         error = figure(one["expected_calibration_error"]["overall"]["value"])
         rows.append((one["label"], *cells, error, one["classes"]["scored"], one["top_1"]["overall"]["n"]))
     mean = found["mean"]
-    rows.append((f"mean of {mean['top_1']['n']} sets", *(_share(mean.get(n)) for n in ("top_1", "top_5")), "", "", ""))
+    rows.append(
+        (
+            f"mean of {counted(mean['top_1']['n'], 'set')}",
+            *(_share(mean.get(n)) for n in ("top_1", "top_5")),
+            "",
+            "",
+            "",
+        )
+    )
     blocks = [table(rows, (found["model"], "top-1 %", "top-5 %", "calibration error", "classes", "n"))]
     blocks += [f"note: {one['label']}: {text}" for one in found["sets"] for text in one["notes"]]
     return "\n".join(blocks)

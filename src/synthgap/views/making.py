@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from synthgap.console import duration, size, table
+from synthgap.core.counting import counted
 
 
 def senses(rows: Sequence[dict[str, Any]]) -> str:
@@ -19,7 +20,7 @@ def senses(rows: Sequence[dict[str, Any]]) -> str:
 
 def drawn(found: dict[str, Any]) -> str:
     """How many images a set holds now."""
-    text = f"{found['images']} images in {found['out']}"
+    text = f"{counted(found['images'], 'image')} in {found['out']}"
     if found["failed"]:
         text += f", {found['failed']} failed (the same command tries them again)"
     if found["flagged"] is not None:
@@ -30,11 +31,11 @@ def drawn(found: dict[str, Any]) -> str:
 def estimate(found: dict[str, Any]) -> str:
     """What a set will take."""
     splits = ", ".join(f"{count:,} {split}" for split, count in found["images_by_split"].items())
-    lines = [f"images    {found['images']:,} of {found['classes']} classes ({splits})"]
+    lines = [f"images    {found['images']:,} of {counted(found['classes'], 'class')} ({splits})"]
     if found["images_there"]:
         lines.append(f"there     {found['images_there']:,} of an earlier run")
     if found["smallest_class"] != found["largest_class"]:
-        lines.append(f"classes   {found['smallest_class']:,} to {found['largest_class']:,} train images each")
+        lines.append(f"classes   {found['smallest_class']:,} to {counted(found['largest_class'], 'train image')} each")
     lines.append(f"settings  {', '.join(f'{name} {value}' for name, value in found['settings'].items())}")
     lines.append(f"prompts   {found['prompts']:,} different ones, such as")
     lines += [f"          {text}" for text in found["examples"]]

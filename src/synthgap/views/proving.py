@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from synthgap.console import figure, interval, table
+from synthgap.core.counting import counted
 
 FEATURES = ("sparsity", "intra_class_distance", "redundancy", "coding_length")
 """S Fig. 5."""
@@ -52,8 +53,8 @@ def _top(block: dict[str, Any]) -> str:
 def _told(found: dict[str, Any], name: str) -> Iterator[str]:
     seeds = found["seeds"]
     yield (
-        f"top-1 with 95 % intervals; {seeds} network{'s' if seeds > 1 else ''} a set, recipe {found['recipe']}, "
-        f"{found['steps']:,} steps each; all figures: {found['out']}/{name}.json"
+        f"top-1 with 95 % intervals; {counted(seeds, 'network')} a set, recipe {found['recipe']}, "
+        f"{counted(found['steps'], 'step')} each; all figures: {found['out']}/{name}.json"
     )
     if found["notes"]:
         yield "\n".join(f"note: {text}" for text in found["notes"])

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from synthgap.console import duration, figure, interval, size, table
+from synthgap.core.counting import counted
 
 
 def steering_estimate(found: dict[str, Any]) -> str:
@@ -14,7 +15,7 @@ def steering_estimate(found: dict[str, Any]) -> str:
         (one["name"], one["images"], one["images_there"], "" if one["seconds"] is None else duration(one["seconds"]))
         for one in found["sets"]
     ]
-    lines = [table(rows, ("set", "images", "there", "time")), f"{found['images']:,} images in all"]
+    lines = [table(rows, ("set", "images", "there", "time")), f"{counted(found['images'], 'image')} in all"]
     if found["seconds"] is not None:
         lines.append(f"{duration(found['seconds'])} and {size(found['bytes'])}, by a measured batch")
     return "\n".join(lines)
@@ -167,7 +168,7 @@ REFINED = {
 def refined(found: dict[str, Any]) -> str:
     """What was changed, before and after in pairs on the report half, and what was left."""
     left = [f"left: {row['name']}: {row['why']}" for row in found["left"]]
-    counts = f"{found['images_redrawn']:,} images drawn again, {found['images_kept']:,} kept"
+    counts = f"{counted(found['images_redrawn'], 'image')} drawn again, {found['images_kept']:,} kept"
     if found.get("dry_run"):
         rows = [(row["name"], _change(row), _old(row), row["images"], row["reason"]) for row in found["changes"]]
         header = ("class", "change", "was", "images", "why")
@@ -193,7 +194,7 @@ def refined(found: dict[str, Any]) -> str:
     blocks += [f"{one['name']}: {one['outcome']}" for one in found["changes"] if not one["kept"]]
     blocks += [f"note: {text}" for text in found["warnings"]]
     blocks.append("\n".join(left))
-    halves = f"{natural['steering']:,} natural images steered, {natural['report']:,} others are reported on"
+    halves = f"{counted(natural['steering'], 'natural image')} to steer by, {natural['report']:,} others to report on"
     blocks.append(f"{counts}; {halves} ({natural['how']})\nset: {found['refined_set']}")
     return "\n\n".join(block for block in blocks if block)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from synthgap.core.counting import counted
 from synthgap.core.records import OVERALL, Finding, Measurement
 
 CAUSE_WORDS = {
@@ -121,13 +122,13 @@ def _why(outcome: Outcome) -> str:
     if not total:
         return "Why cannot be told: no class has enough images in both sets to be judged."
     if not flagged:
-        among = f"{total} classes that have enough images" if others else f"{total} classes"
+        among = f"{counted(total, 'class')} with enough images" if others else counted(total, "class")
         return f"No fault was found in any of the {among}: each is within what natural images differ by{unjudged}."
     cause, count = Counter(finding.cause for finding in flagged).most_common(1)[0]
     worst = ", ".join(f"{_name(outcome, one)} ({one.severity:.2f})" for one in flagged[:3])
     most = f"{'all' if count == len(flagged) else f'{count}'} by {CAUSE_WORDS[cause]}"
     if len(flagged) == 1:
-        return f"1 of {total} classes is at fault, {_name(outcome, flagged[0])}, by {CAUSE_WORDS[cause]}{unjudged}."
+        return f"1 of {counted(total, 'class')} is at fault, {_name(outcome, flagged[0])}, by {CAUSE_WORDS[cause]}{unjudged}."
     return f"{len(flagged)} of {total} classes are at fault, {most}; the worst are {worst}{unjudged}."
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 
 import numpy as np
 
+from synthgap.core.counting import counted
 from synthgap.core.records import Finding
 from synthgap.core.specs import MeasureSpec
 from synthgap.stages.diagnosis.advice import more_images
@@ -64,5 +65,5 @@ def _diagnose(case: Case, order: list[str], spec: MeasureSpec) -> list[Finding]:
 
 
 def _unjudged(key: str, synthetic: int, natural: int) -> Finding:
-    evidence = f"Not judged: {synthetic} synthetic and {natural} natural images are too few to tell."
+    evidence = f"Not judged: {synthetic} synthetic and {counted(natural, 'natural image')} are too few to tell."
     return Finding(key, "sound", float("nan"), False, more_images().text, evidence, 0.0, 1.0)

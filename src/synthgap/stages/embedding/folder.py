@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import Interrupted, RunError
 from synthgap.core.fingerprint import fingerprint
 from synthgap.core.interruption import how_to_continue
@@ -95,7 +96,7 @@ def embed(content: Content, place: Place, progress: Progress | None, job: Callab
         rows = todo.shards()
         kept = sum(rows[shard] for shard in writer.done_shards())
         raise Interrupted(
-            f"{stop}: {kept} of {sum(rows.values())} rows are in {place.out}; {how_to_continue()}"
+            f"{stop}: {kept} of {counted(sum(rows.values()), 'row')} are in {place.out}; {how_to_continue()}"
         ) from None
     return place.out
 

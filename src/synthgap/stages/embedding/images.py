@@ -26,7 +26,7 @@ from synthgap.stages.embedding.folder import BATCH_SIZE, Content, Place, Progres
 from synthgap.store.embeddings import EmbeddingWriter
 from synthgap.store.images import decoded_or_why
 from synthgap.store.rows import ShardRange
-from synthgap.store.sources import ImageRow, ImageSource, open_images
+from synthgap.store.sources import ImageRow, ImageSource, keep_apart, open_images
 
 SHARD_ROWS = 1000
 BATCHES_AHEAD = 3
@@ -54,6 +54,7 @@ def embed_images(
         Interrupted: SIGINT or SIGTERM came; finished shards are kept.
     """
     images = source if isinstance(source, ImageSource) else open_images(source)
+    keep_apart(out, images)
     ranges = {part.name: part for part in images.shards(SHARD_ROWS)}
     parts = {name: images.part_fingerprint(part) for name, part in ranges.items()}
     content = Content("image", dict(images.classes), images.identity, parts)

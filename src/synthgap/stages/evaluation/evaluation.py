@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.specs import EvaluateSpec, LearningResources
 from synthgap.models.classifiers import Classifier, load_classifier
@@ -21,6 +22,7 @@ from synthgap.stages.evaluation.scores import Hits, figures, hits, mean_over_set
 from synthgap.store.atomic import write_json
 from synthgap.store.keys import eval_split, safe_key
 from synthgap.store.rows import ImageSource
+from synthgap.store.sources import keep_apart
 from synthgap.store.tables import write_table
 
 PREDICTIONS = pa.schema(
@@ -113,6 +115,8 @@ def _score(
 ) -> tuple[dict[str, Any], Hits]:
     """The result of one set, and whether each image was right."""
     images = chosen.images
+    if out is not None:
+        keep_apart(out, images)
     split = spec.split or eval_split(images.splits)
     if split is not None and split not in images.splits:
         raise InputError(f"{images.path}: has no split {split!r}; it has {', '.join(map(repr, images.splits))}")
@@ -121,7 +125,7 @@ def _score(
     matched = match(present, classifier.classes, chosen.wnids)
     if len(matched.pairs) < 2:
         raise InputError(
-            f"{images.path}: has {len(matched.pairs)} classes in common with {classifier.name}, two are needed; it has "
+            f"{images.path}: has {counted(len(matched.pairs), 'class')} in common with {classifier.name}, two are needed; it has "
             f"{_some(present)}, the model {_some(classifier.classes)}{matched.advice}"
         )
     found = predict(
@@ -177,12 +181,17 @@ def _notes(classifier: Classifier, matched: Matched, left_out: int, found: Predi
     notes = []
     if matched.surplus:
         notes.append(
-            f"scored on {len(matched.pairs)} of the model's {len(classifier.classes)} classes: the others are not in the "
+            f"scored on {len(matched.pairs)} of the model's {counted(len(classifier.classes), 'class')}: the others are not in the "
             "set, and their logits do not count"
         )
     if matched.lacking:
-        notes.append(f"{left_out} images of {len(matched.lacking)} classes that the model does not have were left out")
-    notes += [f"{count} images skipped: {reason}" for reason, count in Counter(found.broken.values()).most_common(5)]
+        notes.append(
+            f"left out: {counted(left_out, 'image')} of {counted(len(matched.lacking), 'class')} that the model does not have"
+        )
+    notes += [
+        f"{counted(count, 'image')} skipped: {reason}"
+        for reason, count in Counter(found.broken.values()).most_common(5)
+    ]
     return notes
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import fingerprint
 from synthgap.models.timm_images import TimmImages, open_timm_images
@@ -93,8 +94,9 @@ def _refuse_variants(path: Path) -> None:
 
 
 def _first_file(images: ImageSource) -> str:
+    """Path of an image to be scored; empty where there is none."""
     split = eval_split(images.splits) or images.splits[0]
-    return next(row.path for row in images.rows(split, 0, 1))
+    return next((row.path for row in images.rows(split, 0, 1)), "")
 
 
 def _check_layout(path: Path, images: ImageSource, found: dict[str, str], benchmark: Benchmark | None) -> None:
@@ -138,7 +140,7 @@ def _notes(images: ImageSource, benchmark: Benchmark | None, split: str | None) 
     scored = split or eval_split(images.splits)
     count = sum(sum(counts.values()) for one, counts in images.counts.items() if scored in (None, one))
     if count != benchmark.images:
-        notes.append(f"{count:,} images; the whole of {benchmark.label} is {benchmark.images:,}")
+        notes.append(f"{counted(count, 'image')}; the whole of {benchmark.label} is {benchmark.images:,}")
     return tuple(notes)
 
 
@@ -157,7 +159,9 @@ def _through_timm(text: str, split: str) -> ImageSource:
         labels={split: labels[kept]},
         fingerprint=fingerprint(name, root, split, classes, found.labels),
         rows=partial(_rows, found, kept, list(classes)),
-        notes=(f"{len(labels) - len(kept)} images without a label were left out",) if len(kept) < len(labels) else (),
+        notes=(f"left out: {counted(len(labels) - len(kept), 'image')} without a label",)
+        if len(kept) < len(labels)
+        else (),
     )
     return ImageSource(Path(name), "timm", contents)
 

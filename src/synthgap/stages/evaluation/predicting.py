@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.interruption import interruptible
 from synthgap.execution.ahead import prefetch_batches
@@ -81,12 +82,12 @@ def predict(
                 progress(len(keys) + len(broken), total, "images scored")
     if not logits:
         raise InputError(
-            f"none of {len(broken)} images can be decoded; the first: {next(iter(broken.values()), 'none')}"
+            f"none of {counted(len(broken), 'image')} can be decoded; the first: {next(iter(broken.values()), 'none')}"
         )
     found = torch.cat(logits)
     if strange := int(found.softmax(1).isnan().any(1).sum()):
         raise InputError(
-            f"{classifier.name}: gives no numbers (NaN or infinity) for {strange} of {len(keys)} images; its weights are "
+            f"{classifier.name}: gives no numbers (NaN or infinity) for {strange} of {counted(len(keys), 'image')}; its weights are "
             "damaged or its training diverged: train it again, or give another model"
         )
     return Predictions(tuple(keys), torch.tensor(labels), found, broken)

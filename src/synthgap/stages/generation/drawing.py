@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import Interrupted, RunError
 from synthgap.core.fingerprint import fingerprint
 from synthgap.core.interruption import how_to_continue
@@ -73,7 +74,9 @@ def generate(
         )
     except Interrupted as stop:
         kept = sum(shard.rows for shard in image_set.done_shards(verify=False).values())
-        raise Interrupted(f"{stop}: {kept} of {len(plan)} images are in {out}; {how_to_continue()}") from None
+        raise Interrupted(
+            f"{stop}: {kept} of {counted(len(plan), 'image')} are in {out}; {how_to_continue()}"
+        ) from None
     if resources.executor == "ray" and not image_set.is_finished():
         missing = sum(image_set.done(shard, verify=False) is None for shard in image_set.planned())
         raise RunError(

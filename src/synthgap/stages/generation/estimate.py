@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError, RunError
 from synthgap.core.specs import GenerateSpec, Resources
 from synthgap.models.devices import pick_devices
@@ -116,5 +117,5 @@ def _measure(artist: Artist, images: list[PlannedImage]) -> tuple[float, float]:
     seconds = (time.perf_counter() - begun) / artist.batch_size
     files = [artist.file(outcome.pixels) for outcome in drawn if outcome.pixels is not None]
     if not files:
-        raise RunError(f"none of {len(images)} images on trial came out; the first: {drawn[0].error}")
+        raise RunError(f"none of {counted(len(images), 'image')} on trial came out; the first: {drawn[0].error}")
     return seconds, sum(map(len, files)) / len(files)

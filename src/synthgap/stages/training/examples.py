@@ -12,6 +12,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError, RunError
 from synthgap.core.specs import LearningResources
 from synthgap.models.preprocessing import Preprocessing
@@ -84,7 +85,7 @@ class Examples:
             except BrokenImage as broken:
                 self.broken[one.key] = broken.reason
         raise RunError(
-            f"none of {len(self.members)} images can be decoded; the first: {next(iter(self.broken.values()))}"
+            f"none of {counted(len(self.members), 'image')} can be decoded; the first: {next(iter(self.broken.values()))}"
         )
 
     def hold(self, preprocessing: Preprocessing, resources: LearningResources) -> Examples:
@@ -105,7 +106,9 @@ class Examples:
         broken = {one.key: found for one, found in zip(self.members, ready, strict=True) if isinstance(found, str)}
         sound = [found for found in ready if not isinstance(found, str)]
         if not sound:
-            raise InputError(f"none of {len(self)} images can be decoded; the first: {next(iter(broken.values()), '')}")
+            raise InputError(
+                f"none of {counted(len(self), 'image')} can be decoded; the first: {next(iter(broken.values()), '')}"
+            )
         members = [one for one in self.members if one.key not in broken]
         return Examples(members, self.classes, np.stack(sound), broken)
 
@@ -131,7 +134,7 @@ def gather(
         train += pool[cut:quota]
     if len({one.label for one in train}) < 2:
         raise InputError(
-            f"{len(train)} images to learn from are of one class; give more images, or --validation-share 0"
+            f"{counted(len(train), 'image')} to learn from, all of one class; give more images, or --validation-share 0"
         )
     return Examples(train, classes), Examples(apart, classes)
 
@@ -200,7 +203,9 @@ def _quotas(shares: Sequence[ImageShare], pools: Sequence[Sequence[Example]], im
     """How many images each set gives."""
     given = [one.share for one in shares if one.share is not None]
     if len(given) not in (0, len(shares)):
-        raise InputError(f"{len(given)} of {len(shares)} sets have a share; give every set one, as SET@0.5, or none")
+        raise InputError(
+            f"{len(given)} of {counted(len(shares), 'set')} have a share; give every set one, as SET@0.5, or none"
+        )
     sizes = [len(pool) for pool in pools]
     weights = [share / sum(given) for share in given] or [size / max(1, sum(sizes)) for size in sizes]
     most = int(min(size / weight for size, weight in zip(sizes, weights, strict=True) if weight > 0) + 1e-9)
@@ -210,7 +215,7 @@ def _quotas(shares: Sequence[ImageShare], pools: Sequence[Sequence[Example]], im
     for one, quota, size in zip(shares, quotas, sizes, strict=True):
         if quota > size:
             raise InputError(
-                f"{one.source.path}: has {size} images to learn from and {quota} of {total} are its share; "
-                f"at most {most} images in all, or another share"
+                f"{one.source.path}: has {counted(size, 'image')} to learn from and {quota} of {total} are its share; "
+                f"at most {counted(most, 'image')} in all, or another share"
             )
     return quotas

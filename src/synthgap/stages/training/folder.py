@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from synthgap.core.counting import counted
 from synthgap.models.classifiers import CONFIG, WEIGHTS
 from synthgap.stages.training.learner import write_tensors
 from synthgap.store.atomic import write_json, write_text
@@ -59,9 +60,9 @@ library_name: timm
 pipeline_tag: image-classification
 ---
 
-# {recipe["model"]}, {len(manifest.classes)} classes
+# {recipe["model"]}, {counted(len(manifest.classes), "class")}
 
-Trained from random weights by synthgap {manifest.version} on {result["images"]:,} images:
+Trained from random weights by synthgap {manifest.version} on {counted(result["images"], "image")}:
 
 {sets}
 
@@ -86,4 +87,4 @@ def _score(accuracy: Mapping[str, Any], validation: str) -> str:
         return "No images were kept apart, so there is no accuracy here; `synthgap evaluate` scores it on any set."
     ends = [accuracy["ci_low"], accuracy["ci_high"]]
     interval = "" if None in ends else f"95 % interval {ends[0]:.3f} to {ends[1]:.3f}, "
-    return f"Top-1 accuracy {accuracy['value']:.3f} ({interval}{accuracy['n']} images: {validation})."
+    return f"Top-1 accuracy {accuracy['value']:.3f} ({interval}{counted(accuracy['n'], 'image')}: {validation})."

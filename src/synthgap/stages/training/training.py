@@ -29,6 +29,7 @@ from synthgap.stages.training.recipes import resolve
 from synthgap.store.keys import eval_split
 from synthgap.store.manifest import Manifest, claim_folder
 from synthgap.store.rows import ImageSource
+from synthgap.store.sources import keep_apart
 
 RANDAUG = {"randaug_layers", "randaug_magnitude"}
 """Settings that change a training with RandAugment only."""
@@ -67,6 +68,7 @@ def train(
         RunError: the loss became no number, or the disk is full.
         Interrupted: SIGINT or SIGTERM came; the same call goes on.
     """
+    keep_apart(out, *(one.source for one in shares))
     resources = resources or LearningResources()
     recipe = resolve(spec)
     check_architecture(recipe.model)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.stages.transfer.features import Features
 from synthgap.stages.transfer.known import KnownSet
@@ -58,7 +59,9 @@ def divide(
     if test_name is None:
         marked = _held_out(features, learning, test_share, f"{seed}\x1ftest")
         test, learning = learning[marked], learning[~marked]
-        notes.append(f"has no test split: {len(test)} images ({test_share:.0%} of each class) are kept apart as test")
+        notes.append(
+            f"has no test split: {counted(len(test), 'image')} ({test_share:.0%} of each class) kept apart as test"
+        )
     else:
         test = np.flatnonzero(splits == test_name)
         if test_name not in TEST_NAMES:
@@ -82,13 +85,13 @@ def _labelled(features: Features, train: Rows, validation: Rows, test: Rows, not
     fitted = {features.class_keys[row] for row in train}
     if len(fitted) < 2 or not len(train) or not len(validation) or not len(test):
         raise InputError(
-            f"{len(fitted)} classes with {len(train)} images to learn from, {len(validation)} for validation and "
+            f"{counted(len(fitted), 'class')} with {counted(len(train), 'image')} to learn from, {len(validation)} for validation and "
             f"{len(test)} for the test; expected two classes and images for each part"
         )
     position = {key: number for number, key in enumerate(learned)}
     labels = np.fromiter((position.get(key, -1) for key in features.class_keys), np.int64, len(features.class_keys))
     if unknown := int((labels[test] < 0).sum()):
-        notes.append(f"{unknown} test images are of classes without training images and count as wrong")
+        notes.append(f"{counted(unknown, 'test image')} of classes without training images, counted as wrong")
     return Division(train, validation, test, labels, tuple(learned), tuple(notes))
 
 

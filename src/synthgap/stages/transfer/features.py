@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError, Interrupted
 from synthgap.core.fingerprint import fingerprint
 from synthgap.core.interruption import how_to_continue, interruptible
@@ -30,6 +31,7 @@ from synthgap.store.manifest import EmbeddingManifest
 from synthgap.store.parquet_rows import read_columns
 from synthgap.store.rows import ImageRow, ImageSource, ShardRange
 from synthgap.store.shards import data_path
+from synthgap.store.sources import keep_apart
 
 BLOCK_ROWS = 1024
 """Rows of one block; a whole number of batches, so that only a split's last batch is filled up."""
@@ -78,6 +80,7 @@ def extract(
         RunError: the disk is full.
         Interrupted: SIGINT or SIGTERM came; finished blocks are kept.
     """
+    keep_apart(out, images)
     blocks = {block.name: block for block in _blocks(images)}
     ready = replace(classifier, preprocessing=preprocessing)
     writer = EmbeddingWriter(out, _manifest(ready, images, blocks))
@@ -98,7 +101,7 @@ def extract(
                     check()
                 except Interrupted as stop:
                     raise Interrupted(
-                        f"{stop}: features of {done} of {total} images are in {out}; {how_to_continue()}"
+                        f"{stop}: features of {done} of {counted(total, 'image')} are in {out}; {how_to_continue()}"
                     ) from None
                 rows += [row for row, _ in batch]
                 errors += [found if isinstance(found, str) else "" for _, found in batch]
@@ -144,7 +147,7 @@ def read_features(writer: EmbeddingWriter, *, mapped: bool) -> Features:
             splits.append(split)
     if not keys:
         raise InputError(
-            f"none of {len(skipped)} images has features of {manifest.encoder}; the first: "
+            f"none of {counted(len(skipped), 'image')} has features of {manifest.encoder}; the first: "
             f"{next(iter(skipped.values()), '')}"
         )
     identity = fingerprint(manifest.fingerprint, [marker.sha256 for marker in done.values()])
@@ -217,7 +220,7 @@ def _filled(writer: EmbeddingWriter, vectors: NDArray[np.float32]) -> NDArray[np
 
 
 def _mapped(writer: EmbeddingWriter, shape: tuple[int, int], identity: str) -> NDArray[np.float32]:
-    """The vectors as one file, mapped to memory; it is made where it is not there, or is of other blocks."""
+    """The vectors as one file, mapped to memory; it is made where it is not there, and takes the place of older blocks'."""
     target = writer.folder / f"{identity}-{VECTORS}"
     if not target.exists():
         with own_errors(target):
@@ -225,5 +228,8 @@ def _mapped(writer: EmbeddingWriter, shape: tuple[int, int], identity: str) -> N
             _filled(writer, array)
             array.flush()
             temp_path(target).replace(target)
+        for older in writer.folder.glob(f"*-{VECTORS}"):
+            if older != target:
+                older.unlink(missing_ok=True)
     found: NDArray[np.float32] = np.load(target, mmap_mode="r")
     return found

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import Interrupted
 from synthgap.core.interruption import how_to_continue, interruptible
 from synthgap.core.seeds import derived_seed
@@ -130,7 +131,7 @@ def _notes(task: TransferTask, features: Features, division: Division) -> list[s
         learning = len(division.train) + len(division.validation)
         notes += size_notes(task.known, len(division.classes), learning, len(division.test))
     skipped = Counter(features.skipped.values()).most_common(5)
-    return notes + [f"{count} images skipped: {reason}" for reason, count in skipped]
+    return notes + [f"{counted(count, 'image')} skipped: {reason}" for reason, count in skipped]
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class _Run:
                 named = self._predict(learning, division.test, [winner.settings], check)[0]
             except Interrupted as stop:
                 raise Interrupted(
-                    f"{stop}: {len(files.trials())} of {count} trials on {self.task.name} are in {files.path}; "
+                    f"{stop}: {len(files.trials())} of {counted(count, 'trial')} on {self.task.name} are in {files.path}; "
                     f"{how_to_continue()}"
                 ) from None
         predicted = [division.classes[number] if number >= 0 else "" for number in named.tolist()]

@@ -119,26 +119,34 @@ def prepare(
         device: where L-BFGS and SGD compute.
         seed: of SGD's order.
         memory: GiB of features that SGD holds on the device; more are read a batch at a time.
-        check: called between the passes of SGD; may raise to stop.
+        check: called between the steps of L-BFGS, the passes of SGD and the fits of scikit-learn; may raise to stop.
     """
     if solver == "sgd":
         return Sgd(rows, torch.from_numpy(labels), classes, spec, device, seed, memory, check)
     if solver == "sklearn":
-        return ScikitLearn(rows, labels, spec)
-    return Lbfgs(rows, torch.from_numpy(labels), classes, spec, device)
+        return ScikitLearn(rows, labels, spec, check)
+    return Lbfgs(rows, torch.from_numpy(labels), classes, spec, device, check)
 
 
 class Lbfgs:
     """`synthgap.metrics.logistic_problem`: many strengths share their passes over the features."""
 
-    def __init__(self, rows: Rows, labels: Tensor, classes: int, spec: TransferSpec, device: torch.device) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        labels: Tensor,
+        classes: int,
+        spec: TransferSpec,
+        device: torch.device,
+        check: Callable[[], None],
+    ) -> None:
         self._problem = logistic_problem(torch.cat(list(rows.blocks())), labels, classes, device=device)
         self._tolerance = spec.tolerance
-        self._device = device
+        self._device, self._check = device, check
 
     def predictions(self, settings: Sequence[Settings], asked: Rows) -> Tensor:
         """As `Solver.predictions`; the settings are ``C``."""
-        fits = self._problem.fit([one["C"] for one in settings], tolerance=self._tolerance)
+        fits = self._problem.fit([one["C"] for one in settings], tolerance=self._tolerance, before_step=self._check)
         blocks = [block.to(self._device) for block in asked.blocks()]
         return torch.stack([torch.cat([fit.scores(block).argmax(dim=1) for block in blocks]) for fit in fits]).cpu()
 
@@ -146,9 +154,9 @@ class Lbfgs:
 class ScikitLearn:
     """scikit-learn's LogisticRegression, one strength after the other, as S fits it."""
 
-    def __init__(self, rows: Rows, labels: NDArray[np.int64], spec: TransferSpec) -> None:
+    def __init__(self, rows: Rows, labels: NDArray[np.int64], spec: TransferSpec, check: Callable[[], None]) -> None:
         self._x = torch.cat(list(rows.blocks())).numpy()
-        self._labels, self._spec = labels, spec
+        self._labels, self._spec, self._check = labels, spec, check
 
     def predictions(self, settings: Sequence[Settings], asked: Rows) -> Tensor:
         """As `Solver.predictions`; the settings are ``C``."""
@@ -161,6 +169,7 @@ class ScikitLearn:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a weak penalty may end at max_steps, as it does in S
             for one in settings:
+                self._check()
                 model = LogisticRegression(C=one["C"], max_iter=self._spec.max_steps).fit(self._x, self._labels)
                 found.append(np.concatenate([model.predict(block.numpy()) for block in asked.blocks()]))
         return torch.from_numpy(np.stack(found).astype(np.int64))

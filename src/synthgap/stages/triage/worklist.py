@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from synthgap.core.counting import counted
 from synthgap.core.records import ClassEntry
 from synthgap.prompts.overrides import VERSION, Override, read_overrides
 from synthgap.stages.triage.labels import Label
@@ -100,7 +101,7 @@ def write_worklist(path: Path, entries: Sequence[Entry]) -> None:
 
 def _undecided(label: Label, judge: str) -> Override:
     accuracy = label.accuracy
-    parts = [f"{accuracy['value']:.0%} of {accuracy['n']} images are seen as this label ({judge})"]
+    parts = [f"{accuracy['value']:.0%} of {counted(accuracy['n'], 'image')} are seen as this label ({judge})"]
     if label.taken_for:
         others = ", ".join(f"{row['name']} {row['share']:.0%}" for row in label.taken_for)
         parts.append(f"taken for: {others}")

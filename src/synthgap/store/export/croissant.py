@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synthgap.core.counting import counted
 from synthgap.store.card import CardFacts
 from synthgap.store.export.folder import FileRecord
 from synthgap.store.features import COLUMNS, label_names
@@ -95,7 +96,7 @@ def croissant(
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "name": "synthetic-image-set" if generator else "image-set",
-        "description": f"{sum(splits.values()):,} images of {len(manifest.classes)} classes, {origin}.",
+        "description": f"{counted(sum(splits.values()), 'image')} of {counted(len(manifest.classes), 'class')}, {origin}.",
         "conformsTo": ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"],
         "keywords": ["image", "synthetic", "text-to-image"] if generator else ["image"],
     }
@@ -119,7 +120,7 @@ def _rai(manifest: Manifest, facts: CardFacts) -> dict[str, Any]:
             limits.append(f"Class {name} ({finding.class_key}): {finding.cause}. {finding.evidence}")
     failed = sum(one.failed for one in facts.counts.values())
     if failed:
-        limits.append(f"{failed} images could not be drawn and are missing.")
+        limits.append(f"{counted(failed, 'image')} missing: could not be drawn.")
     return {
         "rai:dataCollection": (
             f"Drawn with synthgap by the text-to-image model {manifest.spec['generator']!r}, "

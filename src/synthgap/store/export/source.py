@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from synthgap.core.counting import counted
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import fingerprint
 from synthgap.store.card import CardFacts, ClassCounts
@@ -57,7 +58,7 @@ class ExportSource:
         done = image_set.done_shards()  # hashes their bytes: what is shared is what was drawn
         if (missing := sum(shard not in done for shard in wanted)) and not spec.allow_unfinished:
             raise InputError(
-                f"{folder}: {missing} of {len(wanted)} shards are missing; finish the set with the command that made it, "
+                f"{folder}: {missing} of {counted(len(wanted), 'shard')} missing; finish the set with the command that made it, "
                 "or export what is there with --allow-unfinished"
             )
         self.shards: dict[str, ShardDone] = {shard: done[shard] for shard in wanted if shard in done}
