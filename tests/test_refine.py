@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from photographs import photographs
 from PIL import Image
 
 from synthgap import metrics, views
@@ -134,23 +135,11 @@ def test_pairs_are_found_by_key_and_not_by_place(clouds: tuple[EmbeddingSet, Emb
 # The whole loop, on tiny models
 
 
-def natural_folder(root: Path, classes: tuple[str, ...], count: int = 24) -> Path:
-    rng = np.random.default_rng(5)
-    for kind, name in enumerate(classes):
-        (root / name).mkdir(parents=True)
-        for number in range(count):
-            pixels = rng.integers(0, 90, (32, 32, 3))
-            pixels[:: kind + 2] += 100
-            pixels[..., kind % 3] += 60
-            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{number}.png")
-    return root
-
-
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory, tiny_generator: Path, tiny_clip: Path) -> dict[str, Path]:
     """Natural images, a set, and a run that compares them."""
     root = tmp_path_factory.mktemp("refine")
-    natural = natural_folder(root / "photos", ("cat", "crane", "dog"))
+    natural = photographs(root / "photos", ("cat", "crane", "dog"), count=24)
     spec = GenerateSpec(
         classes="cat,crane.n.05,dog", per_class=10, shard_size=6, generator=str(tiny_generator), num_inference_steps=2
     )

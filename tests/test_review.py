@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from photographs import photographs
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -41,23 +42,11 @@ CAT, CRANE, DOG = "n02121620", "n02012849", "n02084071"
 NASTY = "<img src=x onerror=alert(1)> \"'&"
 
 
-def photographs(root: Path, classes: tuple[str, ...], count: int = 16) -> Path:
-    rng = np.random.default_rng(5)
-    for kind, name in enumerate(classes):
-        (root / name).mkdir(parents=True)
-        for number in range(count):
-            pixels = rng.integers(0, 90, (32, 32, 3))
-            pixels[:: kind + 2] += 100
-            pixels[..., kind % 3] += 60
-            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{number}.png")
-    return root
-
-
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory, tiny_generator: Path, tiny_clip: Path) -> dict[str, Path]:
     """Two sets of ours, and a run that compares them with natural images."""
     root = tmp_path_factory.mktemp("review")
-    natural = photographs(root / "photos", ("cat", "crane", "dog"))
+    natural = photographs(root / "photos", ("cat", "crane", "dog"), count=16)
     spec = GenerateSpec(
         classes="cat,crane.n.05,dog", per_class=6, shard_size=6, generator=str(tiny_generator), num_inference_steps=2
     )
@@ -151,8 +140,8 @@ def test_every_set_of_the_run_can_be_reviewed(start: dict[str, Path], where: Whe
 
 
 def test_everything_is_escaped(tmp_path: Path, tiny_clip: Path) -> None:
-    natural = photographs(tmp_path / "photos", (NASTY, "dog"))
-    foreign = photographs(tmp_path / "<b>foreign", (NASTY, "dog"), 6)
+    natural = photographs(tmp_path / "photos", (NASTY, "dog"), count=16)
+    foreign = photographs(tmp_path / "<b>foreign", (NASTY, "dog"), count=6)
     options = CompareOptions(EncoderSpec(encoder=str(tiny_clip)), MEASURE, RESOURCES)
     compare(natural, foreign, tmp_path / "run", options)
     desk = Desk(tmp_path / "run")

@@ -113,7 +113,7 @@ def test_networks_of_the_matrix_serve_the_scaling(done: tuple[Path, dict[str, An
 def test_the_report_shows_what_the_networks_score(done: tuple[Path, dict[str, Any]]) -> None:
     out, found = done
     page = (out / "report" / "index.html").read_text(encoding="utf-8")
-    assert '<section id="proof">' in page and '<a href="#proof">Classifiers</a>' in page
+    assert '<section id="proof">' in page and '<a href="#proof">Networks</a>' in page
     value = found["classifiers"]["matrix"]["half"]["natural"]["top_1"]["overall"]["value"]
     assert f"{100 * value:.1f}%" in page[page.index('<section id="proof">') :]
     assert "Along the number of images" in page and "Their features on other sets" in page

@@ -62,7 +62,7 @@ def _accuracy(outcome: Outcome) -> str:
     if own is not None and other is not None:
         within = own["ci_high"] >= other["ci_low"]
         return (
-            f"a classifier trained on '{outcome.synthetic}' recognises {own['value']:.0%} of natural images, one trained on as"
+            f"a linear classifier trained on '{outcome.synthetic}' recognises {own['value']:.0%} of natural images, one trained on as"
             f" many natural images {other['value']:.0%}{' (within chance of each other)' if within else ''}"
         )
     found, usual = (_overall(rows, "centroid_accuracy") for rows in (outcome.measurements, outcome.baseline))
