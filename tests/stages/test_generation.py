@@ -371,8 +371,11 @@ def test_status_reads_what_is_there(spec: GenerateSpec, tmp_path: Path) -> None:
     lost.unlink()
     (found,) = status(out)
     assert not found.finished and (found.rows_done, found.shards - found.shards_done) == (12, 1)
-    with pytest.raises(InputError, match="holds no set and no embeddings"):
+    with pytest.raises(InputError, match="nowhere: no such folder"):
         status(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no set and no embeddings"):
+        status(tmp_path / "empty")
 
 
 # What goes wrong on the way
