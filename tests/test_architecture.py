@@ -54,6 +54,7 @@ METRICS_MAY = {
     "functools",
     "itertools",
     "math",
+    "operator",
     "typing",
     "warnings",
 }

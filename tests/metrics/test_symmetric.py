@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from synthgap.metrics import frechet_distance
 from synthgap.metrics._symmetric import add_products, congruent, eigenvalues, mirrored
 
 
@@ -49,6 +50,12 @@ def test_eigenvalues_read_the_lower_triangle(n: int, d: int, seed: int) -> None:
     gram = x.T @ x
     torch.testing.assert_close(eigenvalues(gram.tril()), torch.linalg.svdvals(x.T @ x).flip(0))
     torch.testing.assert_close(eigenvalues(gram.tril()), torch.linalg.eigvalsh(gram))
+
+
+def test_rows_may_want_a_gradient() -> None:
+    x = normal(20, 4, 0)
+    found = frechet_distance(x.clone().requires_grad_(), x + 1)
+    assert found == frechet_distance(x, x + 1)
 
 
 def test_a_device_without_lapack_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,12 +39,15 @@ def tensor(name: str, value: Tensor, ndim: int | None, *, floating: bool) -> Ten
 
 
 def features(name: str, e: Tensor, ndim: int | None = 2, *, width: int | None = None) -> Tensor:
-    """Return finite vectors (…, d) as float32 or float64; ``width`` is the d they must share with another argument."""
-    return _vectors(name, e, ndim, width, directed=False)
+    """Return finite vectors (…, d) as float32 or float64, without their gradient: figures have none.
+
+    ``width`` is the d they must share with another argument.
+    """
+    return _vectors(name, e, ndim, width, directed=False).detach()
 
 
 def embeddings(name: str, e: Tensor, ndim: int | None = 2, *, width: int | None = None) -> Tensor:
-    """Return finite vectors that have a direction: `features`, and none of them zero."""
+    """Return finite vectors that have a direction: as `features`, none of them zero, and with their gradient."""
     return _vectors(name, e, ndim, width, directed=True)
 
 

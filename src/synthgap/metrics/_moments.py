@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
@@ -55,9 +56,8 @@ class Moments:
             mean += x[rows].sum(dim=0, dtype=torch.float64)
         mean /= max(n, 1)
         scatter = torch.zeros(d, d, dtype=torch.float64, device=x.device)
-        step = max(
-            d, BLOCK_VALUES // max(1, d)
-        )  # at least as many rows as the scatter has, which each block reads anew
+        # at least as many rows as the scatter has, which each block reads anew
+        step = max(d, BLOCK_VALUES // max(1, d))
         for start in range(0, n, step):
             add_products(scatter, x[start : start + step].double() - mean)
         return cls(n, mean, mirrored(scatter))
@@ -101,6 +101,14 @@ def leaving_out(x: Tensor, groups: Tensor, count: int) -> tuple[Gaussian, Iterat
     if len(x) <= 2 * x.shape[1]:
         return gaussian(x), (gaussian(x[groups != left]) for left in range(count))
     parts = [Moments.of(x[groups == group]) for group in range(count)]
-    before, after = list(accumulate(parts)), list(accumulate(reversed(parts)))[::-1]
-    inside = (before[left - 1] + after[left + 1] for left in range(1, count - 1))
-    return before[-1].gaussian(), (rest.gaussian() for rest in chain([after[1]], inside, [before[-2]]))
+    return reduce(add, parts).gaussian(), (rest.gaussian() for rest in _each_left_out(parts, []))
+
+
+def _each_left_out(parts: list[Moments], others: list[Moments]) -> Iterator[Moments]:
+    """Sum of the others and of all parts but one, for each in turn; halving keeps few sums at a time."""
+    if len(parts) == 1:
+        yield others[0]
+        return
+    half = len(parts) // 2
+    for inside, outside in ((parts[:half], parts[half:]), (parts[half:], parts[:half])):
+        yield from _each_left_out(inside, [reduce(add, [*outside, *others])])

@@ -7,6 +7,7 @@ torch, in strips that leave out what lies above the diagonal.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from scipy.linalg import blas, eigvalsh, lapack
@@ -20,7 +21,7 @@ def add_products(gram: Tensor, x: Tensor) -> None:
     """Add ``x.T @ x`` of rows (n, d) to a contiguous matrix (d, d), on and below its diagonal."""
     if _by_lapack(gram):
         # seen column by column, as BLAS does, the lower triangle is the upper one
-        blas.dsyrk(1.0, x.contiguous().numpy().T, beta=1.0, c=gram.numpy().T, lower=0, overwrite_c=1)
+        blas.dsyrk(1.0, _columns(x), beta=1.0, c=gram.detach().numpy().T, lower=0, overwrite_c=1)
         return
     for part in _strips(x.shape[1]):
         gram[part.start :, part].addmm_(x[:, part.start :].T, x[:, part])
@@ -36,8 +37,7 @@ def mirrored(lower: Tensor) -> Tensor:
 def congruent(factor: Tensor, b: Tensor) -> Tensor:
     """``factor.T @ b @ factor`` of a lower triangle and a symmetric matrix (d, d); right on and below its diagonal."""
     if _by_lapack(b):
-        upper = factor.contiguous().numpy().T
-        found, _ = lapack.dsygst(b.contiguous().numpy().T, upper, itype=2, lower=0)
+        found, _ = lapack.dsygst(_columns(b), _columns(factor), itype=2, lower=0)
         return torch.from_numpy(found.T)
     right, gram = torch.empty_like(b), torch.zeros_like(b)
     for part in _strips(len(b)):
@@ -50,9 +50,14 @@ def congruent(factor: Tensor, b: Tensor) -> Tensor:
 def eigenvalues(gram: Tensor) -> Tensor:
     """Ascending eigenvalues of a symmetric matrix (d, d), of which the triangle below the diagonal is read."""
     if _by_lapack(gram):
-        return torch.from_numpy(eigvalsh(gram.contiguous().numpy().T, lower=False, driver="ev", check_finite=False))
+        return torch.from_numpy(eigvalsh(_columns(gram), lower=False, driver="ev", check_finite=False))
     found: Tensor = torch.linalg.eigvalsh(gram)
     return found
+
+
+def _columns(matrix: Tensor) -> Any:
+    """The matrix turned over as an array column by column, as BLAS reads it."""
+    return matrix.detach().contiguous().numpy().T
 
 
 def _by_lapack(matrix: Tensor) -> bool:

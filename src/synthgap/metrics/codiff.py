@@ -7,7 +7,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from synthgap.metrics import _checks
-from synthgap.metrics._blocks import unit
+from synthgap.metrics._blocks import row_blocks, unit
 
 
 def uvec(e: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
@@ -28,7 +28,11 @@ def uvec(e: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         tensor([0.6000, 0.8000])
     """
     e = _checks.embeddings("e", e, None)
-    return unit(e).to(e.dtype)
+    rows = e.reshape(-1, e.shape[-1])
+    found = torch.empty_like(rows)
+    for block in row_blocks(*rows.shape):
+        found[block] = unit(rows[block]).to(e.dtype)
+    return found.view(e.shape)
 
 
 def codiff(x: Float[Tensor, "*#batch d"], y: Float[Tensor, "*#batch d"]) -> Float64[Tensor, "*#batch"]:

@@ -143,7 +143,7 @@ def draw_groups(x: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def around(value: Tensor, without: Tensor) -> tuple[Tensor, Tensor]:
-    """The interval around figures (p,), given the figures without each group (count, p)."""
+    """The interval around figures (…, p), given the figures without each group (count, …, p)."""
     error = without.std(dim=0, correction=0) * (len(without) - 1) ** 0.5
     half = STUDENT[len(without)] * error
     return value - half, value + half

@@ -123,7 +123,7 @@ def kernel_distance_interval(
 def stacked_kernel_distance(stack: Stack, counted: Counted, *, sigma: float, times_1000: bool) -> Figures:
     """The unbiased `kernel_distance` of the Gaussian kernel for the classes of a stack: (b, 1), of the rows that count.
 
-    Always sound.
+    Sound for unit vectors.
     """
     kernel = torch.expm1(stack.squared_distances / (-2 * sigma**2))
     own = [rows.to(kernel).unsqueeze(2) for rows in counted]

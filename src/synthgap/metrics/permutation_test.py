@@ -89,17 +89,14 @@ def stacked_p_values(stack: Stack, *, permutations: int, seed: int) -> Tensor:
     kernels = _kernels(stack)
     sizes = torch.stack(stack.sizes).tolist()
     found = kernels.new_empty(len(kernels))
-    deals: dict[int, list[Tensor]] = {}
-    for n, m in set(zip(*sizes, strict=True)):
+    for n, m in sorted(set(zip(*sizes, strict=True))):
         alike = torch.tensor([k for k, pair in enumerate(zip(*sizes, strict=True)) if pair == (n, m)])
-        if n + m not in deals:
-            deals[n + m] = list(_deals(permutations, n + m, _checks.generator(seed)))
         used = torch.cat([present[alike[0]] for present in stack.present])
         kernel = kernels[alike][:, used][:, :, used]
         observed = _discrepancies((torch.arange(n + m) < n).unsqueeze(0), kernel)
         bar = observed - TIE * kernel.abs().amax(dim=(1, 2)).unsqueeze(1)
         larger = torch.zeros_like(found[alike])
-        for order in deals[n + m]:
+        for order in _deals(permutations, n + m, _checks.generator(seed)):
             larger += (_discrepancies(order < n, kernel) >= bar).sum(dim=1)
         found[alike] = (1 + larger) / (1 + permutations)
     return found

@@ -11,7 +11,8 @@ def stacked_frechet_distance(stack: Stack, counted: Counted) -> Figures:
     """`frechet_distance` of the classes of a stack: total, mean and covariance term, (b, 3), of the rows that count.
 
     ``tr((S_a S_b)^(1/2))`` is the sum of the singular values of the products of the centred rows of one set and of the
-    other. Always sound: no root of an eigenvalue that is 0 but for rounding is taken.
+    other: no root of an eigenvalue that is 0 but for rounding is taken. Sound for unit vectors, and for others that lie
+    no farther from the origin than many times their spread.
 
     Example:
         >>> import torch

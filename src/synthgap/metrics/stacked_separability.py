@@ -24,7 +24,7 @@ def stacked_separability(stack: Stack, *, seed: int, resamples: int, bootstrap_s
 
     The same halves and the same optimum, found by Newton's method among the products. The interval is the one of
     `bootstrap_classes` over both sides, of which each counts a half. Not sound where a held-out row lies on the plane
-    but for rounding, or all rows are the same; NaN where a set has fewer than two rows.
+    but for rounding, or all rows are the same. Each class needs two rows in either set.
 
     Example:
         >>> import torch

@@ -19,7 +19,8 @@ from synthgap.metrics import _checks
 from synthgap.metrics._blocks import BLOCK_VALUES, members_by_class, unit
 
 MOST_ROWS = 512
-"""Rows of a class in all sets together up to which it is stacked; a larger one has work enough of its own."""
+"""Rows of a class in all sets together up to which it is stacked, unless they are more than dimensions; a larger one has
+work enough of its own."""
 
 KEPT_VALUES = 2**25
 """Products that are kept for the next measure, 256 MiB; those of further classes are computed anew."""
@@ -132,7 +133,7 @@ class Stacks:
         most = min(MOST_ROWS, self._width)
         stacked = [key for key in self.enough if sum(self._sizes(key)) <= most]
         self.alone = sorted(set(self.enough) - set(stacked))
-        """Those of them that are too large for a stack."""
+        """Those of them that are too large for a stack, or have more rows than dimensions."""
         self._cuts = list(self._cut(stacked))
         self._kept: dict[int, Stack] = {}
 
@@ -171,7 +172,8 @@ class Stacks:
             if part and (full or _level(sizes) != _level(self._sizes(part[0]))):
                 yield part
                 part, wider = [], sizes
-            part, widest = [*part, key], wider
+            part.append(key)
+            widest = wider
         if part:
             yield part
 

@@ -48,10 +48,9 @@ def support_overlap(*, natural: Float[Tensor, "n d"], synthetic: Float[Tensor, "
     """Find precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020) together.
 
     A ball reaches from an image to its k-th nearest other image of the same set (arXiv:1904.06991,
-    arXiv:2002.09797), Euclidean on the embeddings as given; its edge belongs to it. The papers use k = 3
-    and k = 5. Exact, in bounded memory: products of int8 or
-    float32 find the pairs that may matter, float64 distances decide; distances that differ by rounding only count as equal, so that
-    duplicates are inside balls of radius 0.
+    arXiv:2002.09797), Euclidean on the embeddings as given; its edge belongs to it. The papers use k = 3 and k = 5. Exact,
+    in bounded memory: products of int8 or float32 find the pairs that may matter, float64 distances decide. Distances that
+    differ by rounding only count as equal, so that duplicates are inside balls of radius 0.
 
     Args:
         natural: Embeddings of the natural images, n rows.

@@ -14,6 +14,9 @@ from synthgap.metrics.near_duplicates import stacked_near_duplicates
 from synthgap.stages.measurement.pair import Pair
 from synthgap.stages.measurement.within import few, members, per_image
 
+OPPOSITE = -1 + 1e-9
+"""Cosine of two images as unlike as can be, but for rounding: nothing is less alike than such a threshold."""
+
 WHY = "the reference set has fewer than two images of the class"
 
 
@@ -31,13 +34,13 @@ def measure_copies(pair: Pair) -> list[Measurement]:
         grouped = stacked_near_duplicates(stack, 1, thresholds.clamp_max(1.0))
         for place, (index, size) in enumerate(zip(stack.classes, stack.sizes[1].tolist(), strict=True)):
             near.append((index, copied[place, :size].double()))
-            if float(thresholds[place]) > -1:
+            if float(thresholds[place]) > OPPOSITE:
                 alike.append((index, grouped[place, :size].double()))
     for index in pair.stacks.alone:
         a, b = (few(pair, e) for e in members(pair, index, pair.units))
         found = metrics.memorisation(natural=a, synthetic=b, level=pair.spec.copy_level)
         near.append((index, found.near))
-        if math.isfinite(found.threshold) and found.threshold > -1:
+        if math.isfinite(found.threshold) and found.threshold > OPPOSITE:
             groups = metrics.near_duplicates(b, threshold=min(1.0, found.threshold), most_pairs=0).groups
             sizes = torch.bincount(groups, minlength=len(b))
             alike.append((index, (sizes[groups] > 1).double()))

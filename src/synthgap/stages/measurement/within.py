@@ -52,7 +52,7 @@ def class_by_class(
     values, low, high = (torch.full((len(pair.order), figures), NAN, dtype=torch.float64) for _ in range(3))
     for classes, found in parts:
         values[classes], low[classes], high[classes] = found.value, found.low, found.high
-    return StackFigures(values, low, high, values[:, 0].isfinite())
+    return StackFigures(values, low, high, torch.ones(len(values), dtype=torch.bool))
 
 
 def one_class(value: Numbers, ends: tuple[Numbers, Numbers] | None = None) -> StackFigures:
