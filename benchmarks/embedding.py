@@ -60,7 +60,11 @@ def main() -> None:
             "open_clip's transform in a DataLoader": others.loader,
             "ours in bfloat16": bfloat16.images,
         }
+        if given.bare:
+            ways = {"the bare model": others.bare}
         _compare("images/s", float32.images, ways, given.images, given.rounds)
+        if given.bare:
+            return
         prompts = [f"a photo of a {name}" for name in _words(given.prompts)]
         _compare(
             "prompts/s",
@@ -235,6 +239,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--batch", type=int, default=None)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--bare", action="store_true", help="images against the bare model alone")
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
 
