@@ -23,9 +23,10 @@ from synthgap.core.records import ClassEntry
 from synthgap.core.specs import EncoderSpec, GenerateSpec, MeasureSpec, RefineSpec, Resources
 from synthgap.pipeline import CompareOptions, compare, refining
 from synthgap.pipeline.cases import usual_guidance
+from synthgap.pipeline.refine_folder import ADJUSTMENTS, RESULT
 from synthgap.pipeline.refine_judging import DECIDING
 from synthgap.pipeline.refine_origin import Where
-from synthgap.pipeline.refining import ADJUSTMENTS, RESULT, TABLE, refine
+from synthgap.pipeline.refining import TABLE, refine
 from synthgap.prompts.adjustments import Adjustment, read_adjustments
 from synthgap.stages.before_after import Difference, Facing
 from synthgap.stages.generation import Proposals, generate, worker
@@ -39,6 +40,7 @@ MEASURE = MeasureSpec(bootstrap=50, permutations=0, few=2)
 SPEC = RefineSpec(permutations=200)
 CAT = "n02121620"
 CLASSES = {CAT: "cat", "n02012849": "crane", "n02084071": "dog"}
+ENTRIES = [ClassEntry(key, name, (name,)) for key, name in CLASSES.items()]
 
 # Pairs, in closed form
 
@@ -307,6 +309,29 @@ def test_killed_in_the_middle_and_repeated(
     assert shown[0] == shown[1]
 
 
+def test_a_decision_taken_meanwhile_stays(start: dict[str, Path], where: Where, begun: Path) -> None:
+    """What the run draws and reports is what the file said at its begin; the file keeps what it says now."""
+    there = "- class: n02084071\n  recipe: hypernym\n  apply: false\n"
+    wish = "- class: n02084071\n  prompt: a dog of theirs\n  who: other\n"
+
+    def decide(done: int, total: int, what: str) -> None:
+        if what.startswith("drawing") and not decided:
+            decided.append(done)
+            text = (begun / ADJUSTMENTS).read_text()
+            (begun / ADJUSTMENTS).write_text(text.replace(there, wish))
+
+    spec, said, decided = SPEC.model_copy(update={"keep_worse": True}), list[str](), list[int]()
+    found = refine(start["run"], begun, spec, where, RESOURCES, progress=decide, note=said.append)
+    assert [one["class_key"] for one in found["changes"]] == ["cat"]
+    entries = {one.class_key: one for one in read_adjustments(begun / ADJUSTMENTS, ENTRIES)}
+    assert entries["n02084071"].prompts == ("a dog of theirs",) and entries[CAT].outcome
+    assert sum("n02084071 changed while this ran" in text for text in said) == 1
+    drawn = {row["class_key"]: row["prompt"] for row in rows(begun / "set")}
+    assert drawn["n02084071"] == {row["class_key"]: row["prompt"] for row in rows(start["set"])}["n02084071"]
+    again = refine(start["run"], begun, spec, where, RESOURCES)
+    assert [one["class_key"] for one in again["changes"]] == ["cat", "dog"]
+
+
 def test_a_signal_keeps_what_is_drawn(start: dict[str, Path], where: Where, begun: Path) -> None:
     def stop(done: int, total: int, what: str) -> None:
         if what.startswith("drawing") and done > 20:
@@ -419,6 +444,10 @@ def test_foreign_folders_and_runs_are_refused(start: dict[str, Path], where: Whe
     with pytest.raises(InputError, match="holds files that are no refinement"):
         refine(start["run"], tmp_path / "mine", SPEC, where, RESOURCES)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+    (tmp_path / "adjusted").mkdir()
+    adjust(tmp_path / "adjusted", "class: cat, guidance_scale: 2.0", *off("crane", "dog"))
+    plan = refine(start["run"], tmp_path / "adjusted", SPEC, where, RESOURCES, dry_run=True)
+    assert [one["class_key"] for one in plan["changes"]] == [CAT]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / RESULT).write_text('{"target": "frogs", "run": "/elsewhere", "set": "1"}')
     with pytest.raises(InputError, match="holds the refinement of 'frogs' of /elsewhere; give --out DIR"):

@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,19 @@ from photographs import photographs
 from PIL import Image
 from starlette.testclient import TestClient
 
-from synthgap.core.errors import InputError, MissingExtra
+from synthgap.core.errors import InputError, Interrupted, MissingExtra, RunError
+from synthgap.core.records import ClassEntry
 from synthgap.core.specs import EncoderSpec, GenerateSpec, MeasureSpec, RefineSpec, Resources
 from synthgap.pipeline import CompareOptions, SetInput, compare, compare_many
+from synthgap.pipeline.refine_folder import ADJUSTMENTS, JOURNAL, RESULT, TRIALS, drawing_alone
 from synthgap.pipeline.refine_origin import Where
-from synthgap.pipeline.refining import RESULT, refine
-from synthgap.prompts.adjustments import read_adjustments
+from synthgap.pipeline.refining import refine
+from synthgap.prompts.adjustments import read_adjustments, recorded_adjustments
 from synthgap.review import serving
 from synthgap.review.app import build
-from synthgap.review.decisions import JOURNAL, Conflict
+from synthgap.review.decisions import Conflict
 from synthgap.review.desk import Desk
+from synthgap.review.redrawing import Now
 from synthgap.stages.generation import generate, worker
 from synthgap.store.sets import ImageSet
 
@@ -81,8 +86,16 @@ def field(page: str, name: str) -> str:
 
 def send(client: TestClient, key: str, do: str, **fields: str) -> Any:
     page = client.get(f"/class/{key}").text
-    there = {"token": field(page, "token"), "seen": field(page, "seen"), "do": do}
+    there = {name: field(page, name) for name in ("token", "seen")} | {"do": do}
+    there |= {"event": field(page, "event")} if do == "undo" else {}
     return client.post(f"/class/{key}", data=there | fields)
+
+
+def undo_last(client: TestClient) -> str:
+    """Undo in the list; the page that comes then."""
+    page = client.get("/").text
+    told = {name: field(page, name) for name in ("token", "event") if f'name="{name}"' in page}
+    return client.get(client.post("/undo", data=told).headers["location"]).text
 
 
 def entries(desk: Desk) -> dict[str, Any]:
@@ -135,7 +148,7 @@ def test_every_set_of_the_run_can_be_reviewed(start: dict[str, Path], where: Whe
     with pytest.raises(InputError, match="did you mean 'other'"):
         Desk(start["run"], tmp_path / "out", "othr", where)
     other.save("cat", "", {"prompt": "x"})
-    with pytest.raises(InputError, match="refinement of 'other'; give --out"):
+    with pytest.raises(InputError, match=r"refinement of 'other' of .*; give --out"):
         Desk(start["run"], tmp_path / "out", None, where)
 
 
@@ -181,16 +194,19 @@ def test_other_hosts_get_nothing(client: TestClient) -> None:
 
 def test_forms_of_others_change_nothing(client: TestClient, desk: Desk) -> None:
     for data in ({}, {"token": ""}, {"token": "x" * 43}, {"token": "é"}):
-        for place in ("/class/cat", "/undo"):
+        for place in ("/class/cat", "/undo", "/stop"):
             answer = client.post(place, data={**data, "do": "save", "prompt": "a cat", "seen": ""})
             assert answer.status_code == 403
     assert client.get("/class/cat?do=leave").status_code == 200
     assert not desk.subject.out.exists()
 
 
-def test_a_form_without_end_is_refused(client: TestClient) -> None:
-    token = field(client.get("/class/cat").text, "token")
-    assert client.post("/class/cat", data={"token": token, "do": "save", "prompt": "x" * 200_000}).status_code == 403
+def test_a_form_without_end_is_refused(client: TestClient, desk: Desk) -> None:
+    assert send(client, "cat", "save", prompt="x" * 1_000_000).status_code == 303
+    before = desk.decisions.path.read_bytes()
+    answer = send(client, "cat", "save", prompt="y" * 4_000_000)
+    assert answer.status_code == 413 and "at most 4,000,000 are read" in answer.text
+    assert desk.decisions.path.read_bytes() == before
 
 
 def test_pictures_by_key_only(client: TestClient, start: dict[str, Path]) -> None:
@@ -242,6 +258,7 @@ def test_save_writes_the_file_that_refine_reads(client: TestClient, desk: Desk) 
         ({"guidance_scale": "-1"}, "at least 0"),
         ({"guidance_scale": "nan"}, "at least 0"),
         ({"num_inference_steps": "2.5"}, "expected a whole number"),
+        ({"num_inference_steps": "1000000000"}, "expected a whole number from 1 to 10000"),
         ({"recipe": "no such"}, "no such"),
     ],
 )
@@ -264,14 +281,12 @@ def test_leave_alone_and_undo_across_restarts(
     client = TestClient(build(again), base_url="http://127.0.0.1:8000", follow_redirects=False)
     send(client, "cat", "undo")
     assert entries(again)[CAT].prompts == ("one",) and not entries(again)[DOG].apply
-    token = field(client.get("/").text, "token")
-    client.post("/undo", data={"token": token})
+    assert "leave alone undone" in undo_last(client)
     assert set(entries(again)) == {CAT}
-    assert "leave alone undone" in client.get("/").text
-    client.post("/undo", data={"token": token})
+    undo_last(client)
     assert not entries(again) and again.one("cat").state == "undone"
-    client.post("/undo", data={"token": token})
-    assert "nothing is left to undo" in client.get("/").text
+    assert 'name="event"' not in client.get("/").text
+    assert "nothing is left to undo" in undo_last(client)
     assert len((desk.subject.out / JOURNAL).read_text().splitlines()) == 6
 
 
@@ -280,9 +295,9 @@ def test_a_cut_line_of_the_journal_costs_nothing_else(client: TestClient, desk: 
     with (desk.subject.out / JOURNAL).open("a") as handle:
         handle.write('{"class": "n0212')
     send(client, "cat", "save", prompt="two")
-    desk.undo("cat")
+    send(client, "cat", "undo")
     assert entries(desk)[CAT].prompts == ("one",)
-    desk.undo("cat")
+    send(client, "cat", "undo")
     assert not entries(desk)
 
 
@@ -323,6 +338,157 @@ def test_undo_does_not_take_back_the_words_of_others(client: TestClient, desk: D
     answer = send(client, "cat", "undo")
     assert answer.status_code == 422 and "changed by others" in answer.text
     assert entries(desk)[CAT].prompts == ("theirs",)
+
+
+def test_undo_takes_back_what_was_seen_and_nothing_else(client: TestClient, desk: Desk) -> None:
+    send(client, "cat", "save", prompt="one")
+    send(client, "dog", "save", prompt="a dog")
+    send(client, "cat", "save", prompt="two")
+    page, whole = client.get("/class/cat").text, client.get("/").text
+    form = {name: field(page, name) for name in ("token", "seen", "event")} | {"do": "undo"}
+    assert client.post("/class/cat", data=form).status_code == 303
+    again = client.post("/class/cat", data=form)
+    assert again.status_code == 422 and "undone already" in again.text and 'data-answer="1"' in again.text
+    stale = client.post("/undo", data={name: field(whole, name) for name in ("token", "event")})
+    assert "undone already" in client.get(stale.headers["location"]).text
+    assert {key: one.prompts for key, one in entries(desk).items()} == {CAT: ("one",), DOG: ("a dog",)}
+
+
+def test_the_same_form_twice_is_one_decision(client: TestClient, desk: Desk) -> None:
+    page = client.get("/class/cat").text
+    form = {name: field(page, name) for name in ("token", "seen")}
+    for do in ("save", "leave"):
+        desk.decisions.path.unlink(missing_ok=True)
+        data = form | {"do": do, "prompt": "a cat"}
+        assert [client.post("/class/cat", data=data).status_code for _ in range(2)] == [303, 303]
+    assert len(desk.decisions.journal()) == 2
+    assert client.post("/class/cat", data=form | {"do": "save", "prompt": "another"}).status_code == 409
+
+
+def test_what_was_done_is_said_once_and_to_whom_did_it(client: TestClient) -> None:
+    send(client, "cat", "save", prompt="one")
+    answer = send(client, "cat", "undo")
+    assert "edit undone" not in client.get("/").text
+    assert "edit undone" in client.get(answer.headers["location"]).text
+    assert "edit undone" not in client.get(answer.headers["location"]).text
+
+
+DECIDE = """
+import sys
+from pathlib import Path
+from synthgap.core.records import ClassEntry
+from synthgap.prompts.adjustments import Adjustment
+from synthgap.review.decisions import Decisions
+entries = [ClassEntry(f"c{n:02}", f"c{n:02}", (f"c{n:02}",)) for n in range(20)]
+decisions = Decisions(Path(sys.argv[1]) / "adjustments.yaml", entries, "me")
+print("ready", flush=True)
+sys.stdin.readline()
+for entry in entries[int(sys.argv[2]) :: 2]:
+    decisions.decide(entry.class_key, Adjustment(entry.class_key, prompts=("x",)), "", "edit")
+"""
+
+
+def test_two_processes_lose_no_decision(tmp_path: Path) -> None:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", DECIDE, str(tmp_path)]
+    with subprocess.Popen([*command, "0"], **pipes) as one, subprocess.Popen([*command, "1"], **pipes) as other:
+        for process in (one, other):
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        for process in (one, other):
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert one.wait(60) == other.wait(60) == 0
+    names = [ClassEntry(f"c{n:02}", f"c{n:02}", (f"c{n:02}",)) for n in range(20)]
+    assert len(read_adjustments(tmp_path / "adjustments.yaml", names)) == 20
+    assert len((tmp_path / JOURNAL).read_text().splitlines()) == 20
+
+
+def test_broken_files_of_the_review_cost_no_page(client: TestClient, desk: Desk) -> None:
+    send(client, "cat", "save", prompt="one")
+    out = desk.subject.out
+    row = json.loads((out / JOURNAL).read_text())
+    wrong = [
+        row | {"undoes": [0]},
+        row | {"before": row["after"] | {"was": 3}},
+        row | {"after": row["after"] | {"prompts": [{}]}},
+        row | {"class": {}, "after": 7},
+        [],
+    ]
+    (out / JOURNAL).write_text("".join(json.dumps(one) + "\n" for one in (row, *wrong)))
+    rows = [{"metric": "coverage"}, {"class_key": "cat", "metric": "coverage", "before": "x"}, 3]
+    trial = {"change": {"prompt": "one"}, "good": True, "outcome": "", "when": ""}
+    for told in ("{", "[]", *(json.dumps({CAT: trial | {"rows": [one]}}) for one in rows)):
+        (out / TRIALS).write_text(told)
+        assert client.get("/").status_code == client.get("/class/cat").status_code == 200
+        assert desk.one("cat").state == "decided"
+    assert send(client, "cat", "undo").status_code == 303 and not entries(desk)
+
+
+def test_a_set_that_is_taken_away_has_no_pictures(start: dict[str, Path], where: Where, tmp_path: Path) -> None:
+    for name in ("photos", "drawn"):
+        shutil.copytree(start["natural" if name == "photos" else "set"], tmp_path / name)
+    moved = Where(tmp_path / "photos", tmp_path / "drawn", where.generator)
+    client = TestClient(
+        build(Desk(start["run"], tmp_path / "out", None, moved)),
+        base_url="http://127.0.0.1:8000",
+        follow_redirects=False,
+    )
+    shown = re.findall(r'<img src="([^"]+)"', html.unescape(client.get("/class/cat").text))
+    for name in ("photos", "drawn"):
+        shutil.rmtree(tmp_path / name)
+    for place in ("/", "/class/cat", "/class/dog"):
+        assert client.get(place).status_code == 200
+    assert {client.get(place + "&size=large").status_code for place in shown} <= {200, 404}
+
+
+# The folder
+
+
+def test_decisions_on_a_set_that_is_not_there_strand_nothing(
+    start: dict[str, Path], where: Where, tmp_path: Path
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(start["run"], run)
+    told = json.loads((run / "summary.json").read_text())
+    for one in told["sets"]:
+        one["path"] = one.get("path") and str(tmp_path / "gone" / one["name"])
+    (run / "summary.json").write_text(json.dumps(told))
+    gone = Desk(run, out)
+    assert gone.subject.manifest is None
+    gone.save("cat", "", {"prompt": "a cat"})
+    assert json.loads((out / RESULT).read_text())["set"] == ""
+    here = Where(start["natural"], start["set"], where.generator)
+    plan = refine(run, out, DECIDED, here, RESOURCES, dry_run=True)
+    assert [one["class_key"] for one in plan["changes"]] == [CAT]
+    older = tmp_path / "older"  # as versions before this one left it
+    older.mkdir()
+    for name in (ADJUSTMENTS, JOURNAL):
+        shutil.copy(out / name, older / name)
+    desk = Desk(run, older, None, here)
+    assert desk.one("cat").entry is not None
+    event = desk.one("cat").undoable
+    assert event is not None
+    desk.undo(event.number)
+    assert not entries(desk)
+    desk.save("dog", "", {"prompt": "a dog"})
+    told = json.loads((older / RESULT).read_text())
+    assert told["set"] and told["where"]["synthetic"] == str(start["set"])
+    with pytest.raises(InputError, match="holds files that are no refinement"):
+        Desk(run, start["natural"], None, here)
+
+
+def test_paths_that_are_given_are_remembered_for_refine(start: dict[str, Path], where: Where, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    Desk(start["run"], out, None, where).save("cat", "", {"prompt": "a cat"})
+    shutil.copytree(start["set"], tmp_path / "moved")
+    Desk(start["run"], out, None, Where(synthetic=tmp_path / "moved"))
+    told = json.loads((out / RESULT).read_text())["where"]
+    assert told == {"synthetic": str(tmp_path / "moved"), "generator": where.generator}
+    Desk(start["run"], out, None, Where(natural=tmp_path / "nowhere"))  # told on its pages, and not for the next
+    gone = Desk(start["run"], out, None, Where(synthetic=tmp_path / "nowhere"))
+    assert gone.one("cat").entry is not None and gone.subject.manifest is None
+    assert json.loads((out / RESULT).read_text())["where"] == told
 
 
 def test_a_broken_file_is_told_and_left(client: TestClient, desk: Desk) -> None:
@@ -426,6 +592,68 @@ def test_a_failure_is_told_on_the_page(client: TestClient, desk: Desk, monkeypat
     assert desk.one("cat").state == "decided"
 
 
+def test_drawing_is_stopped_after_its_batch(client: TestClient, desk: Desk, start: dict[str, Path]) -> None:
+    drawing, told = desk.redrawing, list[int]()
+    assert drawing is not None
+    assert "nothing is being drawn" in stop(client, "cat")
+    tell = drawing._tell
+
+    def slow(done: int, total: int, what: str) -> None:
+        tell(done, total, what)
+        if what == "images drawn" and done and not told:
+            told.append(done)
+            said = stop(client, "cat")
+            assert "drawing ends after the batch at hand, and 1 that waited is not drawn" in html.unescape(said)
+            assert client.get("/status").json()["what"] == "ends after this batch"
+
+    drawing._bench._options = replace(drawing._bench._options, progress=slow)
+    send(client, "cat", "save", prompt="a cat")
+    desk.subject.claim()
+    (dog,) = recorded_adjustments({DOG: {"prompt": "a dog"}})
+    with drawing._lock:  # until both wait
+        drawing._waiting.append(entries(desk)[CAT])
+    drawing.ask(dog)
+    drawing.join()
+    assert told == [4] and drawing.finished == 1
+    assert "Drawing was stopped; the class is as it was before." in client.get("/class/cat").text
+    assert desk.one("cat").state == "decided" and desk.one("dog").state != "drawing"
+    assert pixels(desk.subject.out / "set", CAT) == pixels(start["set"], CAT)
+    # It is not drawn with the next class.
+    send(client, "dog", "save-redraw", prompt="a dog")
+    drawing.join()
+    assert desk.one("dog").state == "redrawn"
+    assert pixels(desk.subject.out / "set", CAT) == pixels(start["set"], CAT)
+
+
+def stop(client: TestClient, key: str) -> str:
+    """Stop drawing on the page of a class; the page that comes then."""
+    data = {"token": field(client.get(f"/class/{key}").text, "token"), "here": key}
+    return client.get(client.post("/stop", data=data).headers["location"]).text
+
+
+def test_two_do_not_draw_in_one_folder(client: TestClient, desk: Desk, start: dict[str, Path], where: Where) -> None:
+    send(client, "cat", "save", prompt="a cat")
+    with drawing_alone(desk.subject.out, "synthgap review"):
+        with pytest.raises(RunError, match=r"synthgap review \(process \d+\) is drawing in .*; wait"):
+            refine(start["run"], desk.subject.out, DECIDED, where, RESOURCES)
+        send(client, "cat", "redraw")
+        assert desk.redrawing is not None
+        desk.redrawing.join()
+    assert "is drawing in" in client.get("/class/cat").text
+    assert "is drawing in" in client.get("/").text and desk.one("cat").state == "decided"
+
+
+def test_only_the_list_refreshes_itself_without_the_script(
+    client: TestClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing = desk.redrawing
+    assert drawing is not None
+    monkeypatch.setattr(drawing, "now", Now(CAT, "images drawn", 1, 6))
+    assert 'http-equiv="refresh"' in client.get("/").text
+    page = client.get("/class/cat").text
+    assert 'http-equiv="refresh"' not in page and '<a href="">look again</a>' in page
+
+
 def test_without_the_generator_decisions_are_written(start: dict[str, Path], where: Where, tmp_path: Path) -> None:
     """And refine goes on with the folder once the generator is there."""
     hidden = Where(generator=str(tmp_path / "nowhere"))
@@ -462,3 +690,23 @@ def test_the_command_serves_here_alone_and_ends_at_once(start: dict[str, Path], 
         assert process.wait(20) == 130
         assert "interrupted: stopped by SIGINT" in process.stderr.read()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_signal_before_the_first_page_ends_it(desk: Desk) -> None:
+    with pytest.raises(Interrupted, match="SIGINT"):
+        serving.serve(desk, 0, lambda _: signal.raise_signal(signal.SIGINT))
+
+
+def test_two_signals_end_it_without_a_traceback(start: dict[str, Path], tmp_path: Path) -> None:
+    code = "from synthgap.cli import main; main()"
+    command = [sys.executable, "-c", code, "review", str(start["run"]), "--out", str(tmp_path / "out"), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        with urllib.request.urlopen(process.stdout.readline().strip(), timeout=20) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)  # two that come at once are one
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        said = process.stderr.read()
+    assert "interrupted" in said and "Traceback" not in said and "Error" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,72 @@ def test_a_changed_recipe_is_refused(done: tuple[Path, dict[str, Any]], images: 
         run_study(StudySpec.model_validate(changed), done[0])
 
 
+def grown(images: Path, **changed: Any) -> StudySpec:
+    """The tiny study with a further set, the first to draw: its folder tells whether anything was drawn."""
+    study = tiny(images, **changed)
+    study["sets"].insert(0, {"name": "new", "generate": study["sets"][0]["generate"] | {"num_inference_steps": 2}})
+    return StudySpec.model_validate(study)
+
+
+def refused(spec: StudySpec, out: Path) -> str:
+    """What is said before anything is drawn."""
+    with pytest.raises(InputError) as stop:
+        run_study(spec, out)
+    assert not (out / "sets" / "new").exists()
+    return str(stop.value)
+
+
+def test_folders_of_another_study_are_refused_before_anything_is_drawn(
+    done: tuple[Path, dict[str, Any]], images: Path
+) -> None:
+    without: dict[str, Any] = dict.fromkeys(["classifiers", "scaling", "transfer"])
+    changed = tiny(images)["classifiers"]
+    changed["train"]["learning_rate"] = 0.01
+    assert "models/natural-18-0: holds another run: recipe.learning_rate" in refused(
+        grown(images, classifiers=changed), done[0]
+    )
+    elsewhere = {"mine": str(images / "target"), "target": str(images / "target")}
+    assert "embeddings/natural: holds another run: parents.images" in refused(
+        grown(images, data=elsewhere, **without), done[0]
+    )
+    sets = tiny(images)["sets"]
+    sets[0]["generate"]["num_inference_steps"] = 3
+    assert "sets/lab-7.5: holds another run: num_inference_steps" in refused(
+        grown(images, sets=sets, **without), done[0]
+    )
+
+
+def test_networks_of_a_set_that_is_to_grow_are_refused_before_it_grows(
+    done: tuple[Path, dict[str, Any]], images: Path
+) -> None:
+    sets = tiny(images)["sets"]
+    sets[0]["generate"]["per_class"] = 9
+    assert "learned from 'lab-7.5' as it was" in refused(grown(images, sets=sets), done[0])
+
+
+def test_results_among_images_are_refused_before_anything_is_drawn(images: Path) -> None:
+    without: dict[str, Any] = dict.fromkeys(["classifiers", "scaling", "transfer"])
+    for folder, spec in (("natural", spec_of(images, **without)), ("target", spec_of(images))):
+        out = images / folder / "train" / "run"
+        assert "lies among the images of" in refused(spec, out) and not out.exists()
+
+
+def test_a_part_that_is_taken_away_is_gone_from_the_report(
+    done: tuple[Path, dict[str, Any]], images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(done[0], out)
+    fewer = tiny(images, scaling=None, transfer=None, trials=None)
+    fewer["classifiers"]["sets"] = ["natural", "lab-7.5"]
+    assert run_study(StudySpec.model_validate(fewer), out)["parts"] == {"classifiers": ["natural", "lab-7.5"]}
+    page = (out / "report" / "index.html").read_text(encoding="utf-8")
+    assert '<section id="proof">' in page
+    assert "Along the number of images" not in page and "Their features on other sets" not in page
+    run_study(spec_of(images, classifiers=None, scaling=None, transfer=None, trials=None), out)
+    page = write_report(out).read_text(encoding="utf-8")
+    assert 'id="proof"' not in page and "matrix.parquet" not in page
+
+
 def with_key(images: Path, dotted: str, value: Any) -> dict[str, Any]:
     """The tiny study with one key changed."""
     study = tiny(images)
@@ -193,6 +260,8 @@ def with_key(images: Path, dotted: str, value: Any) -> dict[str, Any]:
         ("classifiers.sets", ["natural@none"], "its share is none; expected a number above 0"),
         ("classifiers.tests", ["lab-3"], "the study has no set 'lab-3'"),
         ("classifiers.tests", ["photos=nowhere"], "nowhere: no such folder"),
+        ("classifiers.tests", ["photos={images}/natural/train"], "photos: is learned from and has no eval"),
+        ("sets.0.name", "senses", "'senses' and the senses of the classes would have one folder of embeddings"),
         ("classifiers.train", {"recipe": "big"}, "no recipe 'big'"),
         ("classifiers.train", {"model": "resnet5O"}, "timm has no model 'resnet5O'"),
         ("classifiers.train", {"images": 999}, "classifiers.train.images is 999, and 'natural' has 36 to learn from"),
@@ -211,7 +280,11 @@ def with_key(images: Path, dotted: str, value: Any) -> dict[str, Any]:
 def test_what_cannot_run_is_said_before_anything_is_drawn(
     images: Path, tmp_path: Path, key: str, value: Any, said: str | None
 ) -> None:
+    if isinstance(value, list):
+        value = [one.format(images=images) if isinstance(one, str) else one for one in value]
     study = with_key(images, key, value)
+    if value == "senses":
+        del study["sets"][0]["grid"]
     if said is None:
         study["classifiers"]["tests"] = ["lab-7.5"]
         said = "lab-7.5: has no eval, validation or test split to score on"
@@ -225,6 +298,11 @@ def test_what_cannot_run_is_said_before_anything_is_drawn(
     ("key", "value", "said"),
     [
         ("sets.0.name", "lab", r"expected {guidance_scale} in its name"),
+        ("sets.0.name", "../../lab-{guidance_scale}", "sets.0.name: a set is called '../../lab-{guidance_scale}'"),
+        ("natural.name", "..", "expected a folder's name: no slash, no dot ahead"),
+        ("natural.name", "n" * 101, "at most 100 characters"),
+        ("sets.0.grid", {"guidance_scale": [7.5, "h" * 100]}, "set 'lab-hhh"),
+        ("data", {"v2-0.7": None}, "data has the name 'v2-0.7'; expected one without '.' and '='"),
         ("sets.0.grid", {"guidence_scale": [1]}, "did you mean 'guidance_scale'?"),
         ("sets.0.grid", {"guidance_scale": []}, "is empty"),
         ("sets.0.grid", {"guidance_scale": [7.5, 7.5]}, "two sets are called 'lab-7.5'"),
@@ -273,6 +351,34 @@ def test_a_grid_is_a_set_for_every_combination(images: Path, tmp_path: Path) -> 
     assert spec.sets[1].description == "at 2.5, {not a key}"
 
 
+def test_values_with_slashes_give_names_without() -> None:
+    from synthgap.study.sets import expanded
+
+    grid = {"generator": ["CompVis/stable-diffusion-v1-4", "own:draw"], "overrides": ["../words.yaml", "plain.yaml"]}
+    sets = [{"name": "{generator} {overrides}", "description": "by {generator}", "grid": grid}]
+    spec = expanded(StudySpec.model_validate({"natural": {"name": "n", "path": "x"}, "sets": sets}))
+    assert [one.name for one in spec.sets] == [
+        "CompVis-stable-diffusion-v1-4 words.yaml", "CompVis-stable-diffusion-v1-4 plain.yaml",
+        "own-draw words.yaml", "own-draw plain.yaml",
+    ]  # fmt: skip
+    assert spec.sets[0].description == "by CompVis/stable-diffusion-v1-4"
+    assert spec.sets[0].generate is not None and str(spec.sets[0].generate.overrides) == "../words.yaml"
+
+
+def test_two_sets_never_share_a_folder_of_embeddings(images: Path, tmp_path: Path) -> None:
+    target = str(images / "target")
+    study = tiny(images, sets=[{"name": "a b", "path": target}, {"name": "a-b", "path": target}])
+    with pytest.raises(InputError, match="'a-b' and 'a b' would have one folder of embeddings, 'a-b'"):
+        run_study(StudySpec.model_validate(study | {"classifiers": None, "scaling": None, "transfer": None}), tmp_path)
+
+
+def test_tests_that_are_all_left_out_are_not_replaced(images: Path, tmp_path: Path) -> None:
+    study = with_key(images, "data.target", False)
+    study["classifiers"]["tests"] = ["other=data:target"]
+    with pytest.raises(InputError, match=r"classifiers\.tests: other=data:target: on data that is false"):
+        run_study(StudySpec.model_validate(study), tmp_path / "run")
+
+
 def test_a_preset_is_the_papers_set_and_what_is_written_wins() -> None:
     sets = [{"name": "s", "preset": "s-100-definition", "generate": {"guidance_scale": 2.0, "per_class": 9}}]
     from synthgap.study.sets import expanded
@@ -314,85 +420,14 @@ def test_a_dry_run_knows_what_is_there(done: tuple[Path, dict[str, Any]], images
     assert [(one.images, one.images_there) for one in found.sets[1:]] == [(42, 36), (42, 36)]
 
 
+def test_a_dry_run_of_what_is_there_tells_no_disk(done: tuple[Path, dict[str, Any]], images: Path) -> None:
+    found = estimate_study(spec_of(images), done[0], trial=False)
+    assert [(one.images_there, one.bytes) for one in found.sets[1:]] == [(36, None), (36, None)]
+
+
 def test_a_dry_run_draws_two_batches_on_trial(images: Path, tmp_path: Path) -> None:
     found = estimate_study(spec_of(images), tmp_path / "run", Resources(batch_size=4))
     drawn = found.sets[1]
     assert drawn.bytes_measured and drawn.seconds is not None and drawn.seconds > 0
     assert drawn.bytes is not None and 200 < drawn.bytes / 36 < 5000
     assert not (tmp_path / "run").exists()
-
-
-GOLDEN = {
-    "marwood2023": """\
-data:
-  imagenet: null
-natural:
-  name: imagenet
-  description: ImageNet's training images; its validation images ask
-  path: data:imagenet
-  preset: null
-  generate: null
-  grid: {}
-sets:
-- name: synset
-  description: M's Synset, all names of each class, guidance 7.5
-  path: null
-  preset: null
-  generate:
-    classes: imagenet-1k
-    recipe: name
-""",
-    "sariyildiz2022": """\
-data:
-  imagenet-100: null
-  v2-matched-frequency: null
-  v2-threshold-0.7: null
-  v2-top-images: null
-  sketch: null
-  r: null
-  a: null
-  aircraft: null
-""",
-}
-
-
-@pytest.mark.parametrize("study", GOLDEN)
-def test_the_papers_print_as_they_are_resolved(study: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, out, _ = command(capsys, f"run {study} --out x --print-config")
-    assert code == 0 and out.startswith(GOLDEN[study])
-    (tmp_path / "again.yaml").write_text(out)
-    assert load_study(str(tmp_path / "again.yaml")) == load_study(study)
-
-
-def test_the_papers_hold_what_the_papers_say() -> None:
-    m, s = load_study("marwood2023"), load_study("sariyildiz2022")
-    assert m.classifiers is not None and m.classifiers.train.recipe == "M"
-    counts = {(one.generate.per_class, one.generate.eval_per_class) for one in m.sets if one.generate}
-    guidance = [one.generate.guidance_scale for one in m.sets if one.generate]
-    assert counts == {(1200, 50)} and guidance == [7.5, 7.5, 2.5, 2.5, 1.0]
-    assert [one.generate.recipe for one in s.sets if one.generate][:6] == [
-        "name", "hypernym", "definition", "multiple", "multiple-different", "background",
-    ]  # fmt: skip
-    assert all(str(one.generate.counts_like) == "data:imagenet-100" for one in s.sets if one.generate)
-    assert s.transfer is not None and len(s.transfer.targets) == 10 and len(s.data) == 17
-    assert load_study("sariyildiz2022-1k").sets[1].name == "s-1k-background"
-
-
-def test_the_papers_ask_for_the_users_images_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, _, err = command(capsys, f"run marwood2023 --out {tmp_path / 'x'}")
-    assert code == 2 and err == "error: the study needs images of yours: --set data.imagenet=DIR\n"
-    code, _, err = command(capsys, f"run sariyildiz2022 --out {tmp_path / 'x'} --set transfer=null")
-    assert code == 2 and err.count("\n") == 1
-    assert "--set data.imagenet-100=DIR for each of imagenet-100, v2-matched-frequency" in err and "pets" not in err
-
-
-def test_the_miniature_is_a_valid_study() -> None:
-    spec = load_study("miniature")
-    assert [one.name for one in spec.sets] == ["sd14", "lab-7.5", "lab-2.5"]
-
-
-def test_the_pages_study_is_a_study(tmp_path: Path) -> None:
-    page = (Path(__file__).parent.parent / "docs" / "studies.md").read_text(encoding="utf-8")
-    (tmp_path / "study.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
-    spec = load_study(str(tmp_path / "study.yaml"))
-    assert [one.name for one in spec.sets] == ["sd14", "drawn-7.5", "drawn-2.5", "clarified"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
@@ -172,6 +173,22 @@ def test_without_a_matrix_there_is_no_section_and_no_word_of_it(run: Path) -> No
         (run / f"{name}.parquet").unlink()
     page = write_report(run).read_text(encoding="utf-8")
     assert 'id="proof"' not in page and "matrix.parquet" not in page
+
+
+def test_of_a_study_only_its_own_parts_and_sets_are_shown(run: Path) -> None:
+    summary = read_run(run).summary
+    parts = {"classifiers": ["natural", "sd14"], "transfer": ["natural-500-0"]}
+    (run / "summary.json").write_text(json.dumps({**summary, "parts": parts}))
+    found = view(run)
+    assert [row.trained.name for row in found.scores.rows] == ["natural", "sd14"]
+    assert found.scaling == [] and [row.trained.name for row in found.transfer.rows] == ["natural"]
+    (run / "summary.json").write_text(json.dumps({**summary, "parts": {}}))
+    page = write_report(run).read_text(encoding="utf-8")
+    assert 'id="proof"' not in page and "matrix.parquet" not in page
+    edited: tuple[Any, ...] = ([], "none", {"classifiers": "natural"})
+    for odd in edited:
+        (run / "summary.json").write_text(json.dumps({**summary, "parts": odd}))
+        write_report(run)
 
 
 def test_a_broken_matrix_is_named(run: Path) -> None:

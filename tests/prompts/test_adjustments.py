@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from synthgap.commands.words import prompts
 from synthgap.core.errors import InputError
@@ -117,6 +118,9 @@ def test_a_recipe_of_one_class_needs_material_for_that_class_alone(tmp_path: Pat
         ("class: cat, guidance_scale: -1", "'guidance_scale' is -1; expected a number of at least 0"),
         ("class: cat, guidance_scale: .nan", "'guidance_scale' is nan; expected a number"),
         ("class: cat, num_inference_steps: 2.5", "'num_inference_steps' is 2.5; expected a whole number"),
+        ("class: cat, num_inference_steps: 0", "is 0; expected a whole number from 1 to 10000"),
+        ("class: cat, num_inference_steps: 10001", "is 10001; expected a whole number from 1 to 10000"),
+        ("class: cat, recipe: name, when: 2026-13-01", "is not YAML: month must be in 1..12"),
         ("class: cat, prompt: ['']", "'prompt' holds ''; expected text"),
         ("class: cat, prompt: []", "'prompt' is an empty list"),
         ("class: cat, prompt: 3", "'prompt' holds 3; expected text"),
@@ -129,6 +133,12 @@ def test_what_is_refused(tmp_path: Path, row: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         read_adjustments(write(tmp_path, row), ENTRIES)
     assert "\n" not in str(caught.value)
+
+
+def test_a_set_has_no_more_steps_than_a_class() -> None:
+    assert GenerateSpec(num_inference_steps=10_000).num_inference_steps == 10_000
+    with pytest.raises(ValidationError, match="less than or equal to 10000"):
+        GenerateSpec(num_inference_steps=10_001)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -9,13 +9,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from synthgap.core.errors import nearest
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Classifier = Literal["gaussian-shared", "gaussian-own", "kernel-density", "logistic"]
 Extra = Literal["overlap", "variety", "copies", "difference", "features"]
+
+MOST_STEPS = 10_000
+"""Denoising steps of an image; models are trained with 1,000 or so, and a slip of the hand would draw for ever."""
 
 
 class Spec(BaseModel):
@@ -70,6 +73,7 @@ class GenerateSpec(Spec):
     num_inference_steps: int | None = Field(
         None,
         ge=1,
+        le=MOST_STEPS,
         description="Denoising steps; the pipeline's own by default, or what the generator's folder asks for.",
     )
     height: int | None = Field(None, ge=8, le=16_384, description="Pixels; the generator's own by default.")
@@ -340,6 +344,10 @@ class TransferSpec(Spec):
         return self
 
 
+_NO_FOLDER = re.compile(r"[/\\\x00-\x1f\x7f]|^[.]")
+_LONGEST_NAME = 100
+
+
 class StudySet(Spec):
     """One image set of a study: a folder that exists, or a set to draw; with a grid, a set for every combination."""
 
@@ -355,6 +363,15 @@ class StudySet(Spec):
         {},
         description="Keys of 'generate', or 'preset', with several values each: a set for every combination. The name says which, as in lab-{guidance_scale}.",
     )
+
+    @field_validator("name")
+    @classmethod
+    def _name_of_a_folder(cls, name: str) -> str:
+        if _NO_FOLDER.search(name) or len(name) > _LONGEST_NAME:
+            raise ValueError(
+                f"a set is called {name!r}; expected a folder's name: no slash, no dot ahead, at most {_LONGEST_NAME} characters"
+            )
+        return name
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -439,6 +456,12 @@ class StudySpec(Spec):
     transfer: StudyTransfer | None = None
 
     @model_validator(mode="after")
+    def _data_can_be_set(self) -> Self:
+        if odd := next((name for name in self.data if not name or set(name) & set(".=")), None):
+            raise ValueError(f"data has the name {odd!r}; expected one without '.' and '=', for --set data.NAME=DIR")
+        return self
+
+    @model_validator(mode="after")
     def _unique_names(self) -> Self:
         names = [item.name for item in (self.natural, *self.sets)]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -474,7 +497,7 @@ class SweepSpec(Spec):
         min_length=1,
         description="Guidance scales, such as 1,2.5,5,7.5,10; 1 means none, and none is below it.",
     )
-    steps: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+    steps: tuple[Annotated[int, Field(ge=1, le=MOST_STEPS)], ...] = Field(
         (), description="Denoising steps, such as 20,50; those of --num-inference-steps by default."
     )
     rows: int = Field(2, ge=1, description="Images per class on the strip, each with its own noise.")

@@ -22,7 +22,7 @@ from synthgap.stages.measurement.extras import measure_alone
 from synthgap.stages.measurement.pair import Pair
 from synthgap.stages.plot import Panel, Series, draw_plot
 from synthgap.stages.proof import STANDINGS, Standing, standing, standing_rows
-from synthgap.stages.training import ImageShare, step_count, train
+from synthgap.stages.training import ImageShare, check_training, step_count, train
 from synthgap.stages.transfer.features import extract, feature_preprocessing
 from synthgap.store.atomic import read_json, write_json, write_text
 from synthgap.store.embeddings import load_embeddings
@@ -143,6 +143,44 @@ def scaling(
     return found
 
 
+def check_proof(
+    sets: Sequence[TrainingSet],
+    tests: Mapping[str, ImageSource],
+    out: Path,
+    options: ProofOptions | None = None,
+    *,
+    scaled: Sequence[TrainingSet] = (),
+    sizes: Sequence[int] = (),
+) -> None:
+    """Raise what `matrix`, and `scaling` of other sets, would before a network is trained; nothing is written.
+
+    Args:
+        sets: what to learn from.
+        tests: images to score on, by name.
+        out: where they would be trained.
+        options: recipe, seeds.
+        scaled: what to learn from in so many images.
+        sizes: of ``scaled``; by default as `scaling`.
+
+    Raises:
+        InputError: a test set holds images that are learned from, or a folder of a network something else.
+        FingerprintError: a folder of a network holds another one.
+    """
+    if sets:
+        proof = _Proof(sets, tests, out, options or ProofOptions())
+        proof.check_folders([(one, proof.options.train.images) for one in sets])
+    if scaled:
+        proof = _Proof(scaled, tests, out, options or ProofOptions())
+        wanted = {*sizes} or _sizes(scaled[0])
+        proof.check_folders([(one, size) for one in scaled for size in wanted if size <= one.size])
+
+
+def network_folder(out: Path, name: str, images: int | None, seed: int) -> Path:
+    """Where the network of a set, of so many images where these are told, is trained."""
+    size = "" if images is None else f"-{images}"
+    return out / "models" / f"{safe_key(name)}{size}-{seed}"
+
+
 class _Proof:
     """The networks of one folder."""
 
@@ -163,7 +201,7 @@ class _Proof:
         """What is known after each seed: a table of fewer networks first, so that a long run can be read early."""
         scores: list[dict[str, list[dict[str, Any]]]] = [{test: [] for test in self.tests} for _ in rows]
         sizes = [0] * len(rows)
-        for seed in range(self.spec.seed, self.spec.seed + self.options.proof.seeds):
+        for seed in self._seeds():
             for place, (one, images) in enumerate(rows):
                 model, sizes[place] = self._network(one, images, seed)
                 for test, source in self.tests.items():
@@ -173,6 +211,19 @@ class _Proof:
                 for (one, _), size, by_test in zip(rows, sizes, scores, strict=True)
                 for test, found in by_test.items()
             ]
+
+    def check_folders(self, rows: Sequence[tuple[TrainingSet, int | None]]) -> None:
+        """Raise what training would stop at because of what its folder holds."""
+        for seed in self._seeds():
+            for one, images in rows:
+                folder = network_folder(self.out, one.name, images, seed)
+                check_training(one.shares, self._spec_of(images, seed), folder)
+
+    def _seeds(self) -> range:
+        return range(self.spec.seed, self.spec.seed + self.options.proof.seeds)
+
+    def _spec_of(self, images: int | None, seed: int) -> TrainSpec:
+        return self.spec.model_copy(update={"images": images, "seed": seed})
 
     def write(self, name: str, standings: Sequence[Standing], found: dict[str, Any]) -> dict[str, Any]:
         """Keep a table as it stands, and return it with what is said of the run."""
@@ -200,11 +251,10 @@ class _Proof:
 
     def _network(self, one: TrainingSet, images: int | None, seed: int) -> tuple[Path, int]:
         size = "" if images is None else f"-{images}"
-        folder = self.out / "models" / f"{safe_key(one.name)}{size}-{seed}"
-        spec = self.spec.model_copy(update={"images": images, "seed": seed})
+        folder = network_folder(self.out, one.name, images, seed)
         found = train(
             one.shares,
-            spec,
+            self._spec_of(images, seed),
             folder,
             self.options.resources,
             progress=self._told(f"{one.name}{size}, seed {seed}"),

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from synthgap.core.specs import GenerateSpec
+from synthgap.prompts.adjustments import Adjustment
+from synthgap.stages.generation import write_adjustments
 from synthgap.store.atomic import copy_file
 from synthgap.store.embeddings import EmbeddingSet
 from synthgap.store.keys import safe_key
+
+
+@contextmanager
+def adjusted(spec: GenerateSpec, adjustments: Iterable[Adjustment]) -> Iterator[GenerateSpec]:
+    """The spec with adjustments, in a file that nobody else writes and that is there inside the block."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "adjustments.yaml"
+        write_adjustments(file, adjustments)
+        yield spec.model_copy(update={"adjustments": file})
 
 
 def mixed(before: EmbeddingSet, after: EmbeddingSet, class_keys: set[str]) -> EmbeddingSet:

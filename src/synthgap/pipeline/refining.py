@@ -6,19 +6,19 @@ report half is looked at once, at the end. So what is reported was not chosen fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from synthgap.core.errors import InputError
 from synthgap.core.records import OVERALL, Finding
 from synthgap.core.specs import RefineSpec, Resources
 from synthgap.pipeline.cases import case_of
+from synthgap.pipeline.refine_folder import ADJUSTMENTS, RESULT, claim, drawing_alone, told_before, writing_decisions
 from synthgap.pipeline.refine_judging import Tried, bring_back, deciding, verdict
 from synthgap.pipeline.refine_origin import Origin, Where, as_marker, read_origin
 from synthgap.pipeline.refine_result import COLUMNS, doubts, table_row, tried_json
-from synthgap.pipeline.refine_sets import embeddings_of, mixed, take_over
+from synthgap.pipeline.refine_sets import adjusted, embeddings_of, mixed, take_over
 from synthgap.pipeline.run import CompareOptions, Progress, Run, Study
 from synthgap.stages.alignment import rename_classes, without_direction
 from synthgap.stages.before_after import Difference, Facing, as_json
@@ -28,13 +28,13 @@ from synthgap.stages.generation import Adjustment, adjusted_before, generate, pl
 from synthgap.stages.inputs import SetInput
 from synthgap.stages.measurement.roles import both_roles, has_roles
 from synthgap.store import tables
-from synthgap.store.atomic import read_json, write_json
+from synthgap.store.atomic import write_json
 from synthgap.store.embeddings import EmbeddingSet, load_embeddings
 from synthgap.store.plan import read_shards, summary
 from synthgap.store.sets import ImageSet, copy_set
 from synthgap.store.sources import open_images
 
-ADJUSTMENTS, RESULT, TABLE = "adjustments.yaml", "refine.json", "before_after.parquet"
+TABLE = "before_after.parquet"
 STEERING, REPORT = "steering", "report"
 
 
@@ -71,51 +71,27 @@ def refine(
 
     Raises:
         InputError: no such run, a set that cannot be drawn again, nothing natural to steer by, or a folder of others.
+        RunError: somebody else draws in the folder at the moment.
         FingerprintError, RunError, Interrupted: as drawing and embedding do.
     """
     spec, target = spec or RefineSpec(), (out or run / "refined").expanduser()
-    where = (where or Where()).over(_told_before(target))
+    where = (where or Where()).over(Where.from_json(told_before(target).get("where")))
     origin = read_origin(run, spec.target, where)
-    _claim(target, origin, where)
+    claim(target, as_marker(origin), where)
     options = CompareOptions(origin.encoder, origin.measure, resources or Resources(), progress)
     work = _Work(origin, target, spec, options, where, note or (lambda _: None))
     for text in origin.notes:
         work.note(text)
-    work.begin()
-    for number in range(1, spec.rounds + 1):
-        proposed = work.propose(number)
-        if dry_run:
-            return work.plan(proposed)
-        if not proposed:
-            break
-        work.try_out(number, proposed)
-    return work.result()
-
-
-def _told_before(out: Path) -> Where:
-    """The paths that an earlier call was given."""
-    there = read_json(out / RESULT) if (out / RESULT).is_file() else {}
-    return Where.from_json(there.get("where") if isinstance(there, dict) else None)
-
-
-def _claim(out: Path, origin: Origin, where: Where) -> None:
-    """Begin a folder, or go on with the refinement that it holds; raises InputError for any other."""
-    marker = as_marker(origin)
-    if (out / RESULT).is_file():
-        there = read_json(out / RESULT)
-        theirs = {name: there.get(name) for name in marker} if isinstance(there, dict) else {}
-        if {**theirs, "run": ""} != {**marker, "run": ""}:  # a run may move
-            raise InputError(
-                f"{out}: holds the refinement of {theirs.get('target')!r} of {theirs.get('run')}; give --out DIR"
-            )
-        if there.get("where") != where.as_json():
-            write_json(out / RESULT, there | {"where": where.as_json()})
-        return
-    if out.exists() and (not out.is_dir() or any(not path.name.startswith(f".{RESULT}") for path in out.iterdir())):
-        raise InputError(
-            f"{out}: holds files that are no refinement of synthgap's; give a new or empty folder: --out DIR"
-        )
-    write_json(out / RESULT, marker | {"where": where.as_json(), "finished": False})
+    with drawing_alone(target, "synthgap refine"):
+        work.begin()
+        for number in range(1, spec.rounds + 1):
+            proposed = work.propose(number)
+            if dry_run:
+                return work.plan(proposed)
+            if not proposed:
+                break
+            work.try_out(number, proposed)
+        return work.result()
 
 
 @dataclass
@@ -135,6 +111,12 @@ class _Work:
     idle: list[Adjustment] = field(default_factory=list)
     """Entries of the user's that do not apply."""
     findings: dict[str, Finding] = field(default_factory=dict)
+    applied: list[Adjustment] = field(default_factory=list)
+    """What the set is drawn with; the file may say otherwise of a class that somebody decided on meanwhile."""
+    seen: dict[str, Adjustment] = field(default_factory=dict)
+    """The file as it was last read."""
+    theirs: set[str] = field(default_factory=set)
+    """Classes that somebody decided on meanwhile."""
 
     @property
     def folder(self) -> Path:
@@ -178,7 +160,8 @@ class _Work:
 
     def _with_file(self, proposed: dict[str, Adjustment]) -> dict[str, Adjustment]:
         """What the file of an earlier call, or the user, says of a class goes first; what was tried is tried again."""
-        for one in adjusted_before(self.out / ADJUSTMENTS, self.origin.spec):
+        self.seen = self._file()
+        for one in self.seen.values():
             standing = self.standing.get(one.class_key)
             if one.apply and standing is not None and standing.changes == one.changes:
                 proposed.pop(one.class_key, None)  # the set was drawn so, and shall be
@@ -204,22 +187,38 @@ class _Work:
                 kept.add(key)
         return {key: one for key, one in proposed.items() if key not in kept}
 
-    def _write(self, applied: Any) -> None:
-        applied = list(applied)
-        keys = {one.class_key for one in applied}
+    def _file(self) -> dict[str, Adjustment]:
+        return {one.class_key: one for one in adjusted_before(self.out / ADJUSTMENTS, self.origin.spec)}
+
+    def _write(self, applied: Iterable[Adjustment]) -> None:
+        """Write what is applied, and what is not; what somebody has decided since the file was last read stays."""
+        self.applied = list(applied)
+        keys = {one.class_key for one in self.applied}
         refused = {one.adjustment.class_key: one for one in self.tried if not one.kept}
         rest = [
             replace(one.adjustment, apply=False, outcome=one.outcome) for key, one in refused.items() if key not in keys
         ]
-        write_adjustments(
-            self.out / ADJUSTMENTS, [*applied, *rest, *(one for one in self.idle if one.class_key not in keys)]
-        )
+        ours = [*self.applied, *rest, *(one for one in self.idle if one.class_key not in keys)]
+        with writing_decisions(self.out):
+            there = self._file()
+            changed = {key for key in {*there, *self.seen} if there.get(key) != self.seen.get(key)} - self.theirs
+            self.theirs |= changed
+            stay = [one for key, one in there.items() if key in self.theirs]
+            write_adjustments(
+                self.out / ADJUSTMENTS, [*stay, *(one for one in ours if one.class_key not in self.theirs)]
+            )
+            self.seen = self._file()
+        if changed:
+            self.note(
+                f"{self.out / ADJUSTMENTS}: {', '.join(sorted(changed))} changed while this ran; it is left so, and the "
+                "next call acts on it"
+            )
 
     def plan(self, proposed: Mapping[str, Adjustment]) -> dict[str, Any]:
         """What a dry run tells."""
-        spec = self.origin.spec.model_copy(update={"adjustments": self.out / ADJUSTMENTS})
         there = {shard.shard: shard for shard in read_shards(self.origin.target.path)}
-        shards = list(summary(plan_for(spec, self.origin.target.path)))
+        with adjusted(self.origin.spec, self.applied) as spec:
+            shards = list(summary(plan_for(spec, self.origin.target.path)))
         again = [shard for shard in shards if there.get(shard.shard) != shard]
         names = self.origin.manifest.classes
         changes = [
@@ -272,10 +271,10 @@ class _Work:
         self._draw()  # what was refused comes back from replaced/, without being drawn
 
     def _draw(self) -> None:
-        spec = self.origin.spec.model_copy(update={"adjustments": self.out / ADJUSTMENTS})
         tell = self.options.progress
         report = None if tell is None else lambda done, total, _: tell(done, total, f"drawing {self.name}")
-        generate(spec, self.folder, self.options.resources, report)
+        with adjusted(self.origin.spec, self.applied) as spec:
+            generate(spec, self.folder, self.options.resources, report)
 
     def _embed(self) -> EmbeddingSet:
         folder = embeddings_of(self.out, self.name)

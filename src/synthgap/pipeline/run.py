@@ -122,7 +122,7 @@ class Run:
         """The embeddings of a set, computed where they are not given."""
         images = one.given
         if one.source is not None:
-            options, folder = self.options, self._folder(one.name)
+            options, folder = self.options, embeddings_folder(self.out, one.name)
             embed_images(one.source, options.encoder, folder, options.resources, options.progress)
             images = load_embeddings(folder)
         if images is None:
@@ -173,11 +173,14 @@ class Run:
 
     def _embed_texts(self, name: str, texts: Path | Sequence[tuple[str, str, str]]) -> EmbeddingSet:
         options = self.options
-        embed_prompts(texts, options.encoder, self._folder(name), options.resources, options.progress)
-        return without_direction(load_embeddings(self._folder(name), name=name))
+        folder = embeddings_folder(self.out, name)
+        embed_prompts(texts, options.encoder, folder, options.resources, options.progress)
+        return without_direction(load_embeddings(folder, name=name))
 
-    def _folder(self, name: str) -> Path:
-        return self.out / "embeddings" / safe_key(name.replace(" ", "-"))
+
+def embeddings_folder(out: Path, name: str) -> Path:
+    """Where a run keeps the embeddings of a set, of prompts or of senses."""
+    return out / "embeddings" / safe_key(name.replace(" ", "-"))
 
 
 def _told_twice(opened: Sequence[OpenedSet]) -> Iterator[str]:

@@ -27,6 +27,7 @@ from typing import Any
 
 from synthgap.core.errors import InputError, nearest
 from synthgap.core.records import ClassEntry
+from synthgap.core.specs import MOST_STEPS
 from synthgap.prompts.recipes import Recipe, find_recipes
 from synthgap.prompts.turns import place
 from synthgap.vocabulary import wordnet
@@ -142,7 +143,7 @@ def _rows(path: Path) -> list[Any]:
         raise InputError(f"there is no adjustments file {str(path)!r}; check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the adjustments file {str(path)!r} cannot be read: {error}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no mapping; expected 'version: {VERSION}' and a list 'adjustments'")
@@ -226,8 +227,9 @@ def _number(value: Any, where: str) -> float | None:
 
 
 def _steps(value: Any, where: str) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise InputError(f"{where}: 'num_inference_steps' is {value!r}; expected a whole number of at least 1")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_STEPS):
+        shown = f"{value!r:.40}"  # a number may have any length
+        raise InputError(f"{where}: 'num_inference_steps' is {shown}; expected a whole number from 1 to {MOST_STEPS}")
     return value
 
 

@@ -35,8 +35,10 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-LONGEST_FORM = 100_000
+LONGEST_FORM = 4_000_000
 """Bytes of a form that is read."""
+MOST_SAID = 20
+"""Messages that are kept for the page they are to stand on."""
 _OWN = Path(__file__).parent / "templates"
 STATIC = {
     "report.css": (REPORT / "report.css", "text/css"),
@@ -55,6 +57,7 @@ def build(desk: Desk) -> Starlette:
             Route("/class/{key}", site.page),
             Route("/class/{key}", site.act, methods=["POST"]),
             Route("/undo", site.undo, methods=["POST"]),
+            Route("/stop", site.stop, methods=["POST"]),
             Route("/image", site.image),
             Route("/status", site.status),
             Route("/static/{name}", site.static),
@@ -86,26 +89,28 @@ class _Site:
         self.desk = desk
         self.token = secrets.token_urlsafe(32)
         self.pages = Pages(desk, self.token)
+        self._said: dict[str, str] = {}
+        """What the next page of the reader who did something says, once, by a word in its address."""
 
     # Starlette runs plain functions in threads, so a slow disk holds up nobody.
 
     def index(self, request: Request) -> Response:
-        return _page(self.pages.index(request.query_params.get("show", "")))
+        return _page(self.pages.index(request.query_params.get("show", ""), self._notice(request)))
 
     def page(self, request: Request) -> Response:
         key = request.path_params["key"]
         if key not in self.desk.subject.classes:
             return self.missing(request, None)
-        return _page(self.pages.one(key, every="every" in request.query_params))
+        return _page(self.pages.one(key, notice=self._notice(request), every="every" in request.query_params))
 
     async def act(self, request: Request) -> Response:
         form = await self._form(request)
-        if form is None:
-            return _page(self.pages.message("This form is not from a page of this review: open the page again."), 403)
+        if isinstance(form, Response):
+            return form
         return await run_in_threadpool(self._act, request.path_params["key"], form)
 
     def _act(self, key: str, form: Mapping[str, str]) -> Response:
-        desk, do, seen = self.desk, form.get("do", ""), form.get("seen", "")
+        desk, do, seen, said = self.desk, form.get("do", ""), form.get("seen", ""), ""
         if key not in desk.subject.classes:
             return _page(self.pages.message("There is no such class in this run."), 404)
         try:
@@ -118,7 +123,7 @@ class _Site:
             elif do == "keep":
                 desk.keep(key, seen)
             elif do == "undo":
-                _, self.pages.notice = desk.undo(key)
+                _, said = desk.undo(_number(form))
             elif do != "redraw":
                 return _page(self.pages.message("There is no such action."), 400)
             if do.endswith("redraw"):
@@ -127,22 +132,28 @@ class _Site:
             return _page(self.pages.conflict(key, do, form, conflict), 409)
         except InputError as error:
             if form.get("back") == "list":
-                self.pages.notice = str(error)
-                return _to_list(key, form)
+                return self._to_list(key, form, str(error))
             typed = {name: form.get(name, "") for name in FIELDS} if "prompt" in form else None
             return _page(self.pages.one(key, error=str(error), typed=typed), 422)
-        return _to_list(key, form) if form.get("back") == "list" else _see(f"/class/{quote(key, safe='')}")
+        return self._to_list(key, form, said) if form.get("back") == "list" else self._to_class(key, said)
 
     async def undo(self, request: Request) -> Response:
         form = await self._form(request)
-        if form is None:
-            return _page(self.pages.message("This form is not from a page of this review: open the page again."), 403)
-        key = ""
+        return form if isinstance(form, Response) else await run_in_threadpool(self._undo, form)
+
+    def _undo(self, form: Mapping[str, str]) -> Response:
         try:
-            key, self.pages.notice = self.desk.undo()
+            key, said = self.desk.undo(_number(form))
         except InputError as error:
-            self.pages.notice = str(error)
-        return _to_list(key, form)
+            key, said = "", str(error)
+        return self._to_list(key, form, said)
+
+    async def stop(self, request: Request) -> Response:
+        form = await self._form(request)
+        if isinstance(form, Response):
+            return form
+        said, key = self.desk.stop_drawing(), form.get("here", "")
+        return self._to_class(key, said) if key in self.desk.subject.classes else self._to_list("", form, said)
 
     def image(self, request: Request) -> Response:
         asked = request.query_params
@@ -178,30 +189,52 @@ class _Site:
     def trouble(self, request: Request, error: Exception) -> Response:
         return _page(self.pages.message(str(error)), 500)
 
-    async def _form(self, request: Request) -> dict[str, str] | None:
-        """The fields of a form; None unless one of our own pages sent it."""
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > LONGEST_FORM:
-                return None
+    async def _form(self, request: Request) -> dict[str, str] | Response:
+        """The fields of a form, or what to answer: it is too long, or none of our own pages sent it."""
+        body, length = bytearray(), 0
+        async for part in request.stream():  # to the end, as a browser shows no answer before it has sent all
+            length += len(part)
+            body += part if length <= LONGEST_FORM else b""
+        if length > LONGEST_FORM:
+            said = f"This form has {length:,} bytes, and at most {LONGEST_FORM:,} are read: nothing was written; shorten it."
+            return _page(self.pages.message(said), 413)
         try:
             fields: dict[str, Any] = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50))
         except ValueError:
-            return None
-        own = hmac.compare_digest(str(fields.get("token", "")).encode(), self.token.encode())
-        return fields if own else None
+            fields = {}
+        if hmac.compare_digest(str(fields.get("token", "")).encode(), self.token.encode()):
+            return fields
+        return _page(self.pages.message("This form is not from a page of this review: open the page again."), 403)
+
+    def _notice(self, request: Request) -> str:
+        return self._said.pop(request.query_params.get("said", ""), "")
+
+    def _to_class(self, key: str, said: str) -> Response:
+        return self._see(f"/class/{quote(key, safe='')}", {}, said)
+
+    def _to_list(self, key: str, form: Mapping[str, str], said: str) -> Response:
+        """The list where the reader was in it."""
+        return self._see("/", {"show": form["show"]} if form.get("show") else {}, said, key)
+
+    def _see(self, place: str, asked: Mapping[str, str], said: str, key: str = "") -> Response:
+        if said:
+            word = secrets.token_urlsafe(8)
+            self._said[word] = said
+            for old in list(self._said)[:-MOST_SAID]:
+                self._said.pop(old, None)
+            asked = {**asked, "said": word}
+        query = f"?{urlencode(asked)}" if asked else ""
+        there = f"#{quote(key, safe='')}" if key else ""
+        return RedirectResponse(f"{place}{query}{there}", 303)
 
 
 def _page(text: str, status: int = 200) -> Response:
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 
 
-def _see(place: str) -> Response:
-    return RedirectResponse(place, 303)
-
-
-def _to_list(key: str, form: Mapping[str, str]) -> Response:
-    """The list where the reader was in it."""
-    show = f"?{urlencode({'show': form['show']})}" if form.get("show") else ""
-    return _see(f"/{show}#{quote(key, safe='')}")
+def _number(form: Mapping[str, str]) -> int:
+    """The decision that a form speaks of. Raises InputError where it speaks of none."""
+    text = form.get("event", "")
+    if not text.isdecimal() or len(text) > 9:
+        raise InputError("nothing is left to undo")
+    return int(text)

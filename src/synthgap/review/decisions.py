@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
@@ -16,11 +17,11 @@ from typing import Any
 from synthgap.core.errors import InputError
 from synthgap.core.fingerprint import fingerprint
 from synthgap.core.records import ClassEntry
+from synthgap.pipeline.refine_folder import JOURNAL, writing_decisions
 from synthgap.prompts.adjustments import Adjustment, adjustments_text, read_adjustments
 from synthgap.stages.generation import write_adjustments
 from synthgap.store.atomic import own_errors
 
-JOURNAL = "review.log.jsonl"
 UNDO = "undo"
 
 
@@ -53,7 +54,7 @@ class Decisions:
     """The decisions of one refinement.
 
     The file is read anew for each decision, which changes one class of it: what others have written about
-    other classes stays. Entries are in the order of the class keys, so that two people's decisions merge line by line.
+    other classes stays, also what another process writes. Entries are in the order of the class keys, so that two people's decisions merge line by line.
 
     Args:
         path: ``adjustments.yaml``, which need not be there yet; the journal lies beside it.
@@ -63,6 +64,9 @@ class Decisions:
 
     def __init__(self, path: Path, entries: Sequence[ClassEntry], who: str) -> None:
         self.path, self.entries, self.who = path, entries, who
+        names = Counter(one.name for one in entries)
+        self._keys = {one.name: one.class_key for one in entries if names[one.name] == 1}
+        self._keys |= {one.class_key: one.class_key for one in entries}
         self._lock = threading.Lock()
         self._parsed: tuple[tuple[int, int, int], dict[str, Adjustment]] | None = None
 
@@ -82,7 +86,7 @@ class Decisions:
         return {one.class_key: one for one in read_adjustments(self.path, self.entries)}
 
     def decide(self, class_key: str, wanted: Adjustment | None, seen: str, action: str) -> None:
-        """Write what is decided of a class; None for no entry.
+        """Write what is decided of a class; None for no entry. What the file says already is not written again.
 
         Args:
             class_key: The set's own.
@@ -95,26 +99,30 @@ class Decisions:
             InputError: the file is broken.
             RunError: it cannot be written.
         """
-        with self._lock:
+        with self._lock, writing_decisions(self.path.parent):
             there = self._parse()
             before = there.get(class_key)
-            if mark(before) != seen:
-                raise Conflict(class_key, before)
             if wanted is not None:
                 wanted = _tidy(replace(wanted, who=self.who, when=date.today().isoformat()))
+            if mark(before) != seen:
+                if _same(before, wanted):  # the same form once more
+                    return
+                raise Conflict(class_key, before)
             self._write(there, class_key, wanted)
             self._log(class_key, action, before, wanted)
 
-    def undo(self, class_key: str | None = None) -> Event:
-        """Take back the last decision that still stands, of one class or of any; returns it.
+    def undo(self, number: int) -> Event:
+        """Take back a decision that the reader saw, the last one of its class; returns it.
 
         Raises:
-            InputError: there is none, or the class was decided on by others since.
+            InputError: it is taken back already, or the class was decided on since.
         """
-        with self._lock:
-            event = next(iter(reversed(self._standing(class_key))), None)
+        if not self.path.with_name(JOURNAL).is_file():
+            raise InputError("nothing is left to undo")
+        with self._lock, writing_decisions(self.path.parent):
+            event = next((one for one in self.undoable().values() if one.number == number), None)
             if event is None:
-                raise InputError("nothing is left to undo")
+                raise InputError("that decision is undone already, or another was taken since: look again")
             there = self._parse()
             if mark(there.get(event.class_key)) != mark(event.after):
                 raise InputError(
@@ -125,29 +133,38 @@ class Decisions:
             return event
 
     def undoable(self) -> dict[str, Event]:
-        """The decision of each class that would be taken back next."""
-        return {event.class_key: event for event in self._standing(None)}
+        """The decision of each class that would be taken back next, the last of all at the end."""
+        events = self.journal()
+        undone = {event.undoes for event in events}
+        standing = [event for event in events if event.action != UNDO and event.number not in undone]
+        last = {event.class_key: event for event in standing}
+        return {event.class_key: event for event in standing if event is last[event.class_key]}
 
     def last(self) -> dict[str, Event]:
         """The last event of each class."""
         return {event.class_key: event for event in self.journal()}
 
     def journal(self) -> list[Event]:
-        """Every event in order; a line that was cut by a crash is left out."""
+        """Every event in order; a line that was cut by a crash, or is none of ours, is left out."""
         path = self.path.with_name(JOURNAL)
         if not path.is_file():
             return []
-        found = (_event(number, line) for number, line in enumerate(path.read_bytes().splitlines()))
+        found = (self._event(number, line) for number, line in enumerate(path.read_bytes().splitlines()))
         return [event for event in found if event is not None]
 
-    def _standing(self, class_key: str | None) -> list[Event]:
-        events = self.journal()
-        undone = {event.undoes for event in events}
-        return [
-            event
-            for event in events
-            if event.action != UNDO and event.number not in undone and class_key in (None, event.class_key)
-        ]
+    def _event(self, number: int, line: bytes) -> Event | None:
+        try:
+            row = json.loads(line)
+            # Where the set was not there, the run's names of classes had to do.
+            key = self._keys.get(str(row["class"]), str(row["class"]))
+            before, after = (None if row[name] is None else _entry(row[name], key) for name in ("before", "after"))
+            undoes = row.get("undoes")
+            if not isinstance(undoes, int | None):
+                return None
+            who, when = str(row.get("who", "")), str(row.get("when", ""))
+            return Event(number, key, str(row["action"]), before, after, undoes, who, when)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
 
     def _write(self, there: Mapping[str, Adjustment], class_key: str, wanted: Adjustment | None) -> None:
         kept = {key: one for key, one in there.items() if key != class_key}
@@ -215,23 +232,15 @@ def _tidy(one: Adjustment) -> Adjustment:
     return replace(one, prompts=tuple(" ".join(text.split()) for text in one.prompts), **texts)
 
 
-def _event(number: int, line: bytes) -> Event | None:
-    try:
-        row = json.loads(line)
-        before, after = (None if row[name] is None else _entry(row[name]) for name in ("before", "after"))
-        return Event(
-            number,
-            str(row["class"]),
-            str(row["action"]),
-            before,
-            after,
-            row.get("undoes"),
-            str(row.get("who", "")),
-            str(row.get("when", "")),
-        )
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
+def _same(one: Adjustment | None, other: Adjustment | None) -> bool:
+    """Whether two entries say the same, whoever wrote them, and when."""
+    return mark(one and replace(one, who="", when="")) == mark(other and replace(other, who="", when=""))
 
 
-def _entry(row: dict[str, Any]) -> Adjustment:
-    return Adjustment(**{**row, "prompts": tuple(row["prompts"])})
+def _entry(row: Mapping[str, Any], class_key: str) -> Adjustment:
+    """An entry of the journal. Raises TypeError, ValueError, KeyError or AttributeError for what is none."""
+    texts = [*row["prompts"], *(row[name] for name in ("recipe", "reason", "who", "when", "outcome"))]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("no text")
+    kept = {"class_key": class_key, "prompts": tuple(row["prompts"]), "was": dict(row["was"])}
+    return Adjustment(**{**row, **kept})

@@ -9,10 +9,10 @@ from typing import Any, Literal, get_args
 
 from synthgap.core.errors import InputError
 from synthgap.core.specs import Resources
+from synthgap.pipeline.refine_folder import ADJUSTMENTS
 from synthgap.pipeline.refine_origin import Where
-from synthgap.pipeline.refining import ADJUSTMENTS
 from synthgap.prompts.adjustments import Adjustment, recorded_adjustments
-from synthgap.review.decisions import UNDO, Decisions, mark, person
+from synthgap.review.decisions import UNDO, Decisions, Event, mark, person
 from synthgap.review.opening import Reviewed, Subject
 from synthgap.review.pictures import Shelf
 from synthgap.review.redrawing import Redrawing
@@ -37,10 +37,10 @@ class Standing:
     """Of the entry: what a decision must name, so that nobody's words are lost."""
     trial: Trial | None
     """The last one, where it is of the entry."""
-    undoable: str
-    """What undo would take back; empty for nothing."""
+    undoable: Event | None
+    """What undo would take back."""
     failed: str
-    """Why the last drawing of the class failed."""
+    """What became of the last drawing of the class, where nothing did, as a sentence without its stop."""
 
 
 class Desk:
@@ -93,7 +93,7 @@ class Desk:
             state = _state(one, entry, trial is not None, key in last and last[key].action == UNDO)
             failed = drawing.failed.get(key, "") if drawing is not None else ""
             state = "drawing" if key in busy else state
-            found.append(Standing(one, entry, state, mark(entry), trial, event.action if event else "", failed))
+            found.append(Standing(one, entry, state, mark(entry), trial, event, failed))
         return found
 
     def one(self, key: str) -> Standing:
@@ -145,12 +145,12 @@ class Desk:
         outcome = f"kept by eye; {standing.trial.outcome.rpartition(':')[0] or standing.trial.outcome}"
         self._decide(standing.reviewed, replace(standing.entry, apply=True, outcome=outcome), seen, "keep")
 
-    def undo(self, key: str | None = None) -> tuple[str, str]:
-        """Take back the last decision, of one class or of any; returns the class and what was undone.
+    def undo(self, number: int) -> tuple[str, str]:
+        """Take back a decision by its number in the journal; returns the class and what was undone.
 
-        Raises InputError where nothing can be.
+        Raises InputError where it cannot be.
         """
-        event = self.decisions.undo(None if key is None else self.subject.classes[key].own_key)
+        event = self.decisions.undo(number)
         of = next((one.row for one in self.subject.classes.values() if one.own_key == event.class_key), None)
         return (of.key if of else "", f"{of.name if of else event.class_key}: {event.action} undone")
 
@@ -164,6 +164,14 @@ class Desk:
             raise InputError(f"{one.row.name}: nothing is decided that it could be drawn by; accept or edit first")
         self.subject.claim()
         self.redrawing.ask(entry)
+
+    def stop_drawing(self) -> str:
+        """End what is being drawn after its batch, and drop what waits; returns what to say."""
+        waiting = len(self.redrawing.waiting) if self.redrawing is not None else 0
+        if self.redrawing is None or not self.redrawing.cancel():
+            return "nothing is being drawn"
+        more = f", and {waiting} that waited {'is' if waiting == 1 else 'are'} not drawn" if waiting else ""
+        return f"drawing ends after the batch at hand{more}"
 
     def _decide(self, one: Reviewed, entry: Adjustment, seen: str, action: str) -> None:
         self.subject.claim()

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from synthgap.core.errors import InputError, nearest
 from synthgap.core.records import ClassEntry, Finding
 from synthgap.core.specs import GenerateSpec
-from synthgap.pipeline.refine_origin import Origin, Where, as_marker, read_origin
-from synthgap.pipeline.refining import RESULT
+from synthgap.pipeline.refine_folder import RESULT, check_owner, claim, told_before
+from synthgap.pipeline.refine_origin import Origin, Where, read_origin
+from synthgap.pipeline.refine_sets import embeddings_of
 from synthgap.review.pictures import Shelf, thumbnails_of
 from synthgap.stages import class_words
 from synthgap.stages.generation import Adjustment, propose
@@ -22,7 +23,6 @@ from synthgap.stages.report.classes import ClassRow, class_rows
 from synthgap.stages.report.definitions import BEYOND, HEADLINE, Definition
 from synthgap.stages.report.figures import Figure, Figures
 from synthgap.stages.report.tables import RunTables, read_run
-from synthgap.store.atomic import read_json, write_json
 from synthgap.store.manifest import Manifest, kind_of, read_manifest
 from synthgap.store.match import align_classes
 from synthgap.store.plan import PROMPTS
@@ -64,23 +64,22 @@ class Subject:
         where: Paths that the run does not tell; those of an earlier refinement stand where none is given.
 
     Raises:
-        InputError: no such run or set, or a folder that holds the refinement of another set.
+        InputError: no such run or set, or a folder that holds the refinement of another set, or anything else.
     """
 
     def __init__(self, run: Path, out: Path | None, target: str | None, where: Where | None) -> None:
         self.run, self.out = run.expanduser(), (out or run / "refined").expanduser()
-        there = read_json(self.out / RESULT) if (self.out / RESULT).is_file() else {}
-        there = there if isinstance(there, dict) else {}
-        self.where = (where or Where()).over(Where.from_json(there.get("where")))
+        self.where = (where or Where()).over(Where.from_json(told_before(self.out).get("where")))
         tables = read_run(self.run)
         self._tables = _tables_of(self.run, tables, target)
         self._figures = Figures(self._tables)
         self.natural, self.target = self._figures.natural, self._figures.synthetic
         self.is_main = self.target == str(tables.summary["synthetic"])
-        if there and there.get("target") != self.target:
-            raise InputError(f"{self.out}: holds the refinement of {there.get('target')!r}; give --out DIR")
         self._open_sets()
+        check_owner(self.out, self._marker)
         self._read_classes()
+        if (self.out / RESULT).is_file():
+            self.claim()  # paths that are given now are found by the next command, too
 
     def _open_sets(self) -> None:
         paths = {str(one.get("name")): str(one.get("path") or "") for one in self._tables.summary.get("sets") or []}
@@ -99,7 +98,8 @@ class Subject:
         except InputError as error:
             self.why_not = str(error)
         names = self._figures.names
-        classes = dict(source.classes if source is not None else self.manifest.classes if self.manifest else names)
+        known = source.classes if source is not None else self.manifest.classes if self.manifest else self._embedded()
+        classes = dict(known or names)
         self.entries = [ClassEntry(key, name, (name,)) for key, name in classes.items()]
         pairs, _, _ = align_classes(names, classes)
         self.own_keys = {key: own for key, own, _ in pairs}
@@ -107,6 +107,13 @@ class Subject:
         self.natural_shelf = Shelf(natural_source, thumbnails_of(thumbnails, self.natural))
         own = {self.own_keys.get(key, key): value for key, value in thumbnails_of(thumbnails, self.target).items()}
         self.shelf = Shelf(source, own)
+
+    def _embedded(self) -> Mapping[str, str]:
+        """The set's own classes, as the run embedded them; empty where it did not."""
+        try:
+            return read_manifest(embeddings_of(self.run, self.target)).classes
+        except InputError:
+            return {}
 
     def _read_classes(self) -> None:
         rows = sorted(class_rows(self._tables, self._figures), key=lambda row: row.cause_style == "sound")
@@ -169,16 +176,12 @@ class Subject:
         Raises:
             InputError: the folder holds something else.
         """
-        if (self.out / RESULT).is_file() or self.manifest is None:
-            return
-        if self.out.is_dir() and any(not path.name.startswith(f".{RESULT}") for path in self.out.iterdir()):
-            raise InputError(
-                f"{self.out}: holds files that are no refinement of synthgap's; give a new folder: --out DIR"
-            )
-        marker = {"run": str(self.run.resolve()), "target": self.target, "set": self.manifest.fingerprint}
-        if self.origin is not None:
-            marker = as_marker(self.origin)
-        write_json(self.out / RESULT, marker | {"where": self.where.as_json(), "finished": False})
+        claim(self.out, self._marker, None if self.origin is None else self.where)
+
+    @property
+    def _marker(self) -> dict[str, str]:
+        fingerprint = "" if self.manifest is None else self.manifest.fingerprint
+        return {"run": str(self.run.resolve()), "target": self.target, "set": fingerprint}
 
 
 def _tables_of(run: Path, tables: RunTables, target: str | None) -> RunTables:

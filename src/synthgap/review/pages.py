@@ -58,8 +58,6 @@ class Pages:
 
     def __init__(self, desk: Desk, token: str) -> None:
         self._desk, self._token = desk, token
-        self.notice = ""
-        """Said once, on the next page."""
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader([OWN, REPORT]),
             autoescape=True,
@@ -77,9 +75,10 @@ class Pages:
             "address": lambda text: quote(text, safe=""),
         }
 
-    def index(self, show: str) -> str:
-        """The list of classes; ``show`` one state, or all."""
+    def index(self, show: str, notice: str = "") -> str:
+        """The list of classes; ``show`` one state, or all, and ``notice`` what was done."""
         every = self._desk.all()
+        undoable = list(self._desk.decisions.undoable().values())
         counts = Counter(one.state for one in every)
         kept = [one for one in every if one.state == show] if show in STATES else every
         rows = [(one, self._peek(one)) for one in kept]
@@ -90,11 +89,20 @@ class Pages:
             total=len(every),
             states=states,
             show=show if show in STATES else "",
-            undoable=bool(self._desk.decisions.undoable()),
+            undoable=undoable[-1] if undoable else None,
             command=self._command(),
+            notice=notice,
         )
 
-    def one(self, key: str, *, error: str = "", typed: Mapping[str, str] | None = None, every: bool = False) -> str:
+    def one(
+        self,
+        key: str,
+        *,
+        notice: str = "",
+        error: str = "",
+        typed: Mapping[str, str] | None = None,
+        every: bool = False,
+    ) -> str:
         """The page of a class; ``typed`` is what was written into a form that could not be saved."""
         desk, subject = self._desk, self._desk.subject
         standing = desk.one(key)
@@ -122,9 +130,13 @@ class Pages:
             prompts=prompts,
             number_of_prompts=number_of_prompts,
             settings={name: subject.spec[name] for name in SETTINGS if subject.spec.get(name) is not None},
+            unsaved=typed is not None,
             fields=typed or _fields(standing.entry or subject.standing.get(standing.reviewed.own_key)),
             recipes=[*RECIPES, *MIXTURES],
             error=error,
+            notice=notice,
+            here=key,
+            answer=bool(error),
         )
 
     def conflict(self, key: str, do: str, form: Mapping[str, str], conflict: Conflict) -> str:
@@ -141,6 +153,7 @@ class Pages:
             suggestion=_yaml(standing.reviewed.suggestion) if do.startswith("accept") else "",
             fields={name: form.get(name, "") for name in FIELDS},
             seen=mark(conflict.theirs),
+            answer=True,
         )
 
     def message(self, text: str) -> str:
@@ -167,20 +180,16 @@ class Pages:
         return next((one.row.name for one in self._desk.subject.classes.values() if one.own_key == own_key), own_key)
 
     def _render(self, template: str, **view: Any) -> str:
-        subject, said = self._desk.subject, self.notice
-        self.notice = ""
+        subject = self._desk.subject
         return self._environment.get_template(template).render(
             token=self._token,
-            notice=said,
             natural=subject.natural,
             target=subject.target,
             why_not=subject.why_not,
             file=_from_here(self._desk.decisions.path),
-            who=self._desk.decisions.who,
             status=self.status(),
             shapes=SHAPES,
-            titles=SETTINGS,
-            **view,
+            **{"notice": "", "here": "", "answer": False} | view,
         )
 
     def _peek(self, one: Standing) -> list[tuple[str, str]]:

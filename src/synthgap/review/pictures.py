@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
+from synthgap.core.errors import SynthgapError
 from synthgap.store.images import BrokenImage, decode_image, encode_jpeg, encode_png
 from synthgap.store.rows import ImageRow, ImageSource, ShardRange
 
@@ -65,7 +67,8 @@ class Shelf:
             return _encoded(small, size)
         row = self._of(class_key).get(image_key)
         if row is not None:
-            return _encoded(row.read(), size)
+            with suppress(OSError):  # gone since
+                return _encoded(row.read(), size)
         if small is not None:
             return _encoded(small, size)
         raise KeyError(image_key)
@@ -75,7 +78,10 @@ class Shelf:
             return {}
         with self._lock:
             if class_key not in self._rows:
-                self._rows[class_key] = self._fetch(self._source, class_key)
+                try:
+                    self._rows[class_key] = self._fetch(self._source, class_key)
+                except (OSError, SynthgapError):  # the folder is gone, or half gone
+                    return {}
                 while len(self._rows) > CLASSES_KEPT:
                     self._rows.popitem(last=False)
             self._rows.move_to_end(class_key)

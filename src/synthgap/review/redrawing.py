@@ -15,6 +15,8 @@ from synthgap.review.trials import Bench, Progress
 PATIENCE = 10.0
 """Seconds to wait for a batch that is being drawn when the program ends; files are whole at any time."""
 
+ENDING = "ends after this batch"
+
 
 @dataclass(frozen=True, slots=True)
 class Now:
@@ -38,13 +40,13 @@ class Redrawing:
         self._bench = bench(self._tell)
         self._waiting: deque[Adjustment] = deque()
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._stopped, self._cancelled = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self.now = Now()
         self.finished = 0
         """Trials that have ended since the program began, well or not."""
         self.failed: dict[str, str] = {}
-        """Why the last trial of a class failed, by the set's own key."""
+        """What became of the last trial of a class, where it did not end well, by the set's own key: a sentence."""
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -60,6 +62,16 @@ class Redrawing:
             if self._thread is None and not self._stopped.is_set():
                 self._thread = threading.Thread(target=self._work, name="redrawing", daemon=True)
                 self._thread.start()
+
+    def cancel(self) -> bool:
+        """Drop what is not begun, and end what is being drawn after its batch; returns whether anything is."""
+        with self._lock:
+            self._waiting.clear()
+            if not self.now.class_key:
+                return False
+            self._cancelled.set()
+            self.now = replace(self.now, what=ENDING)
+            return True
 
     def stop(self) -> None:
         """Drop what is not drawn yet, and wait for the batch at hand."""
@@ -79,6 +91,7 @@ class Redrawing:
                 if self._stopped.is_set() or not self._waiting:
                     self._thread, self.now = None, Now()
                     return
+                self._cancelled.clear()
                 entry = self._waiting.popleft()
                 self.now = Now(entry.class_key, "beginning")
             self._draw(entry)
@@ -86,17 +99,17 @@ class Redrawing:
     def _draw(self, entry: Adjustment) -> None:
         self.failed.pop(entry.class_key, None)
         try:
-            self._bench.draw(entry)
+            self._bench.draw(entry, self._stopped.is_set)
         except Interrupted:
-            pass  # stopped: nobody is left to tell
+            self.failed[entry.class_key] = "Drawing was stopped; the class is as it was before"
         except SynthgapError as error:
-            self.failed[entry.class_key] = str(error)
+            self.failed[entry.class_key] = f"Drawing failed: {error}"
         except Exception as error:  # ours to mend: the traceback goes to the terminal, the pages live on
             traceback.print_exc()
-            self.failed[entry.class_key] = f"{type(error).__name__}: {error}"
+            self.failed[entry.class_key] = f"Drawing failed: {type(error).__name__}: {error}"
         self.finished += 1
 
     def _tell(self, done: int, total: int, what: str) -> None:
-        if self._stopped.is_set():
-            raise Interrupted("the review was ended")
+        if self._stopped.is_set() or self._cancelled.is_set():
+            raise Interrupted("drawing was stopped")
         self.now = replace(self.now, what=what, done=done, total=total)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
-from synthgap.core.errors import InputError, MissingExtra
-from synthgap.core.interruption import interruptible
+from synthgap.core.errors import InputError, Interrupted, MissingExtra
+from synthgap.core.interruption import SIGNALS, interruptible
 from synthgap.review.desk import Desk
 
 HOST = "127.0.0.1"
@@ -44,15 +47,49 @@ def serve(desk: Desk, port: int, ready: Callable[[str], None]) -> None:
 
     from synthgap.review.app import build
 
+    class Server(uvicorn.Server):
+        """Ends on the first signal, at once on the second, and raises neither of them in the loop."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            before = {number: signal.signal(number, self.handle_exit) for number in SIGNALS}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            received.append(sig)
+            self.should_exit, self.force_exit = True, len(received) > 1
+
+    async def look() -> None:
+        """End on a signal that came before the server listened to signals."""
+        try:
+            check()
+        except Interrupted:
+            server.should_exit = True
+
+    received: list[int] = []
     listener = _listen(port)
     config = uvicorn.Config(
-        build(desk), log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE
+        build(desk),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        lifespan="off",  # nothing to begin or end, and a second Ctrl-C would find it waiting
+        callback_notify=look,
+        timeout_notify=1,
     )
+    server = Server(config)
     try:
         with interruptible() as check:
             ready(f"http://{HOST}:{listener.getsockname()[1]}/")
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(sockets=[listener])
             check()
+            if received:
+                raise Interrupted(f"stopped by {signal.Signals(received[0]).name}")
     finally:
         listener.close()
         desk.close()

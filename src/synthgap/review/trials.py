@@ -6,25 +6,25 @@ have nothing left that tells whether the choice was good.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from synthgap.core.errors import InputError
+from synthgap.core.errors import InputError, SynthgapError
 from synthgap.core.specs import RefineSpec, Resources
+from synthgap.pipeline.refine_folder import RESULT, TRIALS, drawing_alone
 from synthgap.pipeline.refine_judging import deciding, verdict
 from synthgap.pipeline.refine_origin import Origin
-from synthgap.pipeline.refine_sets import embeddings_of, take_over
-from synthgap.pipeline.refining import RESULT
+from synthgap.pipeline.refine_sets import adjusted, embeddings_of, take_over
 from synthgap.pipeline.run import CompareOptions, Run
 from synthgap.prompts.adjustments import Adjustment, recorded_adjustments
 from synthgap.stages.alignment import rename_classes, without_direction
 from synthgap.stages.before_after import Facing, as_json
 from synthgap.stages.embedding import embed_images
-from synthgap.stages.generation import generate, write_adjustments
+from synthgap.stages.generation import generate
 from synthgap.stages.measurement.roles import both_roles
 from synthgap.store.atomic import read_json, write_json
 from synthgap.store.embeddings import load_embeddings
@@ -32,9 +32,9 @@ from synthgap.store.manifest import read_manifest
 from synthgap.store.sets import copy_set
 from synthgap.store.sources import open_images
 
-TRIALS = "review.json"
-
 Progress = Callable[[int, int, str], None]
+TEXTS = ("class_key", "metric")
+"""What of a row of figures is no number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,29 @@ class Trial:
 def read_trials(out: Path) -> dict[str, Trial]:
     """The last trial of each class, by the set's own key; one that cannot be read is left out."""
     path = out / TRIALS
-    found = read_json(path) if path.is_file() else {}
+    try:
+        found = read_json(path) if path.is_file() else {}
+    except InputError:
+        return {}
     trials = {}
     for key, row in found.items() if isinstance(found, dict) else ():
         try:
             trials[key] = Trial(
-                dict(row["change"]), tuple(row["rows"]), bool(row["good"]), str(row["outcome"]), str(row["when"])
+                dict(row["change"]),
+                tuple(map(_figure, row["rows"])),
+                bool(row["good"]),
+                str(row["outcome"]),
+                str(row["when"]),
             )
         except (KeyError, TypeError, ValueError):
             continue
     return trials
+
+
+def _figure(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of figures. Raises KeyError, TypeError or ValueError for anything else."""
+    texts = {name: str(row[name]) for name in TEXTS}
+    return texts | {name: value if value is None else float(value) for name, value in row.items() if name not in texts}
 
 
 class Bench:
@@ -91,28 +104,41 @@ class Bench:
         """The refined set."""
         return self.out / "set"
 
-    def draw(self, entry: Adjustment) -> Trial:
+    def draw(self, entry: Adjustment, ends: Callable[[], bool] = lambda: False) -> Trial:
         """Draw one class by an entry, measure it, and write down what came of it.
 
         What the set holds of other classes stays, and a class that is there by this very entry is not drawn again.
 
+        What comes to nothing is taken back, unless ``ends``, the program, by then: whoever goes on finds it.
+
         Raises:
+            RunError: somebody else draws in the folder at the moment.
             InputError, FingerprintError, RunError, Interrupted: as drawing and embedding do.
         """
+        with drawing_alone(self.out, "synthgap review"):
+            return self._draw(entry, ends)
+
+    def _draw(self, entry: Adjustment, ends: Callable[[], bool]) -> Trial:
         copy_set(self.origin.target.path, self.folder)
         self._unfinish()
         there = recorded_adjustments(read_manifest(self.folder).info.get("adjusted"))
         wanted = {one.class_key: one for one in there} | {entry.class_key: entry}
-        with tempfile.TemporaryDirectory() as scratch:
-            file = Path(scratch) / "adjustments.yaml"
-            write_adjustments(file, wanted.values())
-            spec = self.origin.spec.model_copy(update={"adjustments": file})
-            generate(spec, self.folder, self._options.resources, self._since_begin())
-        rows, good, outcome = self._measured(entry.class_key)
+        try:
+            self._generate(wanted.values(), self._since_begin())
+            rows, good, outcome = self._measured(entry.class_key)
+        except SynthgapError:
+            if not ends():
+                with suppress(SynthgapError):  # the first error tells more
+                    self._generate(there, None)
+            raise
         trial = Trial(entry.changes, rows, good, outcome, datetime.now().astimezone().isoformat(timespec="seconds"))
         kept = {key: asdict(one) for key, one in read_trials(self.out).items()}
         write_json(self.out / TRIALS, kept | {entry.class_key: asdict(trial)})
         return trial
+
+    def _generate(self, adjustments: Iterable[Adjustment], progress: Progress | None) -> None:
+        with adjusted(self.origin.spec, adjustments) as spec:
+            generate(spec, self.folder, self._options.resources, progress)
 
     def _since_begin(self) -> Progress:
         """Progress of what is drawn now: the images of all other classes are there from the first call on."""

@@ -71,6 +71,13 @@ def claim_folder(folder: Path, manifest: Manifest) -> None:
         FingerprintError: the folder holds another run; the message says in which settings it differs.
         InputError: the folder holds something that is not synthgap's, or is a file.
     """
+    check_claim(folder, manifest)
+    if not (folder / MANIFEST).exists():
+        write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+
+
+def check_claim(folder: Path, manifest: Manifest) -> None:
+    """Raise what `claim_folder` would; nothing is written."""
     if (folder / MANIFEST).exists():
         there = read_manifest(folder)
         if there.fingerprint != manifest.fingerprint or there.kind != manifest.kind:
@@ -82,7 +89,6 @@ def claim_folder(folder: Path, manifest: Manifest) -> None:
         raise InputError(f"{folder}: is a file; expected a new or empty folder for the result")
     if folder.exists() and any(not path.name.startswith(f".{MANIFEST}") for path in folder.iterdir()):
         raise InputError(f"{folder}: holds files that are not synthgap's; give a new or empty folder for the result")
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
 
 
 def read_manifest(folder: Path) -> Manifest | EmbeddingManifest:

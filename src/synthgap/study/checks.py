@@ -7,16 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthgap.core.errors import InputError
-from synthgap.core.specs import GenerateSpec, LearningResources, Resources, StudySpec
+from synthgap.core.errors import FingerprintError, InputError
+from synthgap.core.specs import GenerateSpec, LearningResources, Resources, StudyClassifiers, StudySpec
 from synthgap.models.classifiers import check_architecture
 from synthgap.models.devices import pick_device, pick_devices
 from synthgap.models.folders import locate_encoder, locate_generator
+from synthgap.pipeline.proving import ProofOptions, check_proof, network_folder
+from synthgap.pipeline.run import embeddings_folder
 from synthgap.pipeline.transferring import TransferSet
+from synthgap.stages.embedding import check_image_embeddings
+from synthgap.stages.generation.drawing import set_manifest
 from synthgap.stages.training import step_count
 from synthgap.stages.training.recipes import resolve
-from synthgap.store.sources import open_images
-from synthgap.study.known import KnownSet, know_all
+from synthgap.store.manifest import check_claim, kind_of
+from synthgap.store.rows import ImageSource
+from synthgap.store.sources import keep_apart, open_images
+from synthgap.study.known import PROOF, KnownSet, images_there, know_all
 from synthgap.study.places import name_and_place
 from synthgap.study.references import Learned, Tested, all_learned, all_tested
 
@@ -49,16 +55,40 @@ def check_study(spec: StudySpec, out: Path, resources: Resources, learning: Lear
 
     Raises:
         InputError: whatever a part would stop at, in one line.
-        FingerprintError: a folder of a set holds another set.
+        FingerprintError: a folder of a set, of embeddings or of a network holds another one.
     """
+    check_names(spec)
     known = know_all(spec, out)
+    keep_apart(out, *(one.source for one in known.values() if one.source is not None))
     asked = {(one.generator, one.revision, one.variant): one for one in _drawn(spec)}
     for one in asked.values():
         locate_generator(one)
     locate_encoder(spec.encoder)
     if asked and resources.executor != "ray":
         pick_devices(resources.device)
-    return None if spec.classifiers is None else _check_networks(spec, known, learning)
+    _check_drawn(known)
+    there = {name: source for name, one in known.items() if (source := _images_of(one, out)) is not None}
+    for name, source in there.items():
+        check_image_embeddings(source, spec.encoder, embeddings_folder(out, name))
+    if spec.classifiers is None or (networks := networks_of(spec, known)) is None:
+        return None
+    pick_device(learning.device)
+    tests = _open_tests(networks, there)
+    keep_apart(out, *tests.values(), *(open_images(one.path) for one in targets_of(spec)))
+    _check_folders(spec, networks, there, tests, out)
+    return networks
+
+
+def check_names(spec: StudySpec) -> None:
+    """Raise InputError for sets whose embeddings would be in one folder, or in that of their prompts or senses."""
+    owners = {"senses": "the senses of the classes", "name-prompts": "prompts"}
+    for item in (spec.natural, *spec.sets):
+        folder = embeddings_folder(Path(), item.name).name
+        if folder in owners:
+            raise InputError(
+                f"{item.name!r} and {owners[folder]} would have one folder of embeddings, {folder!r}; give the set another name"
+            )
+        owners[folder] = repr(item.name)
 
 
 def networks_of(spec: StudySpec, known: Mapping[str, KnownSet]) -> Networks | None:
@@ -114,28 +144,71 @@ def _transferred(spec: StudySpec, rows: list[Learned]) -> list[str]:
     return list(block.sets or names)
 
 
-def _check_networks(spec: StudySpec, known: Mapping[str, KnownSet], learning: LearningResources) -> Networks | None:
-    found = networks_of(spec, known)
-    pick_device(learning.device)
-    if found is not None:
-        there = {name: one.source for name, one in known.items() if one.source is not None}
-        for test in found.tests:
-            if test.place is not None:
-                test.open(there)
-    names = [one.name or open_images(one.path).name for one in targets_of(spec)]
-    if twice := [name for name, times in Counter(names).items() if times > 1]:
-        raise InputError(f"two transfer targets are called {twice[0]!r}; name them: NAME=PLACE")
-    return found
+def _check_drawn(known: Mapping[str, KnownSet]) -> None:
+    """Raise what drawing would stop at because of what a folder holds."""
+    for one in known.values():
+        if one.plan is not None:
+            check_claim(one.folder, set_manifest(one.plan, locate_generator(one.plan.spec)))
+
+
+def _images_of(one: KnownSet, out: Path) -> ImageSource | None:
+    """The images of a set, where these are all there; those to draw are counted only where something was made of them."""
+    if one.plan is None:
+        return one.source
+    begun = (out / PROOF).is_dir() or (out / "embeddings").is_dir()
+    return open_images(one.folder) if begun and images_there(one) == len(one.plan) else None
+
+
+def _open_tests(networks: Networks, there: Mapping[str, ImageSource]) -> dict[str, ImageSource]:
+    """The images to score on, but for those that are yet to be drawn."""
+    return {one.name: one.open(there) for one in networks.tests if one.place is not None or one.name in there}
+
+
+def _check_folders(
+    spec: StudySpec,
+    networks: Networks,
+    there: Mapping[str, ImageSource],
+    tests: Mapping[str, ImageSource],
+    out: Path,
+) -> None:
+    """Raise what the networks would stop at: tests among what they learn from, or folders of other networks."""
+    block, scaling = spec.classifiers, spec.scaling
+    if block is None:
+        return
+    rows, scaled = (
+        [one.open(there) for one in part if all(name in there for name, _ in one.shares)]
+        for part in (networks.rows, networks.scaled)
+    )
+    for one in networks.rows:
+        folder = network_folder(out / PROOF, one.name, block.train.images, block.train.seed)
+        changing = [name for name, _ in one.shares if name not in there]
+        if changing and kind_of(folder) == "classifier":
+            raise FingerprintError(
+                f"{folder}: learned from {changing[0]!r} as it was, and more of that set is to be drawn; give another folder"
+            )
+    sizes = scaling.sizes if scaling is not None else ()
+    check_proof(rows, tests, out / PROOF, proof_options(block, networks), scaled=scaled, sizes=sizes)
+
+
+def proof_options(
+    block: StudyClassifiers, networks: Networks, learning: LearningResources | None = None
+) -> ProofOptions:
+    """How the networks of a study are trained and scored."""
+    train = block.train.model_copy(update={"iterations": networks.steps, "validation_share": 0.0})
+    return ProofOptions(train, block.proof, learning or LearningResources())
 
 
 def targets_of(spec: StudySpec) -> list[TransferSet]:
-    """The sets that features are transferred to. Raises InputError for one that is not there."""
-    found = []
+    """The sets that features are transferred to. Raises InputError for one that is not there, or two of one name."""
+    found, names = [], []
     for text in spec.transfer.targets if spec.transfer is not None else ():
         name, place = name_and_place(text)
         try:
-            open_images(Path(place))
+            images = open_images(Path(place))
         except InputError as error:
             raise InputError(f"transfer target {text}: {error}") from None
+        names.append(name or images.name)
         found.append(TransferSet(Path(place).expanduser(), name or None))
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise InputError(f"two transfer targets are called {twice[0]!r}; name them: NAME=PLACE")
     return found

@@ -16,9 +16,8 @@ from synthgap.pipeline.proving import SCALES
 from synthgap.stages.generation import estimate
 from synthgap.stages.training import step_count
 from synthgap.stages.training.recipes import resolve
-from synthgap.store.plan import layout, read_shards, summary
-from synthgap.study.checks import Networks, networks_of
-from synthgap.study.known import KnownSet, know
+from synthgap.study.checks import Networks, check_names, networks_of
+from synthgap.study.known import KnownSet, images_there, know
 from synthgap.study.places import find_place, missing_data, placed
 from synthgap.study.sets import expanded
 
@@ -41,11 +40,11 @@ class SetEstimate:
     """Of these, drawn by an earlier run."""
     classes: int | None
     bytes: float | None
-    """Of what is yet to be drawn."""
+    """Of what is yet to be drawn; None where there is nothing, or it is not known."""
     bytes_measured: bool
     """By images on trial; else by `BYTES_PER_PIXEL`."""
     seconds: float | None
-    """To draw it on one device, measured; None without a trial."""
+    """To draw it on one device, measured; None without a trial, or where there is nothing to draw."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,7 @@ def estimate_study(
     Raises InputError for what is wrong with the study itself.
     """
     spec, out = expanded(spec), out.expanduser()
+    check_names(spec)
     missing = missing_data(spec)
     notes = [f"not given yet: {', '.join(missing)}; --set data.{missing[0]}=DIR"] if missing else []
     known: dict[str, KnownSet] = {}
@@ -130,7 +130,7 @@ def _set_estimate(one: KnownSet, resources: Resources, trial: bool, notes: list[
     if plan is None:
         images = len(one.source) if one.source is not None else None
         return SetEstimate(one.name, False, images, 0, len(one.classes), None, False, None)
-    there = _there(one)
+    there = images_there(one)
     left = len(plan) - there
     size: float | None
     seconds, size, measured = None, None, False
@@ -151,23 +151,10 @@ def _set_estimate(one: KnownSet, resources: Resources, trial: bool, notes: list[
         len(plan),
         there,
         len(plan.classes),
-        None if size is None else size * left,
+        None if size is None or not left else size * left,
         measured,
         None if seconds is None else seconds * left,
     )
-
-
-def _there(one: KnownSet) -> int:
-    """Images of an earlier run that stay as they are."""
-    if one.plan is None or not one.folder.exists() or not layout(one.folder):
-        return 0
-    planned = {shard.shard: shard.fingerprint for shard in summary(one.plan)}
-    done = {
-        path.relative_to(one.folder / "done").with_suffix("").as_posix()
-        for path in (one.folder / "done").rglob("*.json")
-    }
-    shards = read_shards(one.folder)
-    return sum(shard.rows for shard in shards if shard.shard in done and planned.get(shard.shard) == shard.fingerprint)
 
 
 def _on_trial(spec: GenerateSpec, resources: Resources) -> tuple[float | None, float | None]:

@@ -15,6 +15,7 @@ from synthgap.stages.generation.planning import EVAL, TRAIN, Plan
 from synthgap.stages.inputs import SetInput, open_set
 from synthgap.stages.training import ImageShare
 from synthgap.store.keys import eval_split
+from synthgap.store.plan import layout, read_shards, summary
 from synthgap.store.rows import ImageSource
 
 
@@ -48,9 +49,26 @@ class KnownSet:
         return self.source is not None and eval_split(self.source.splits) is not None
 
 
+PROOF, TRANSFER = "proof", "transfer"
+"""Folders of ``synthgap matrix`` and ``scaling``, and of ``synthgap transfer``, in that of the study."""
+
+
 def set_folder(item: StudySet, out: Path) -> Path:
     """Where a set is, or is going to be drawn."""
     return Path(item.path) if item.path is not None else out / "sets" / item.name
+
+
+def images_there(one: KnownSet) -> int:
+    """Images of a set to draw that an earlier run drew and that stay as they are."""
+    if one.plan is None or not one.folder.exists() or not layout(one.folder):
+        return 0
+    planned = {shard.shard: shard.fingerprint for shard in summary(one.plan)}
+    done = {
+        path.relative_to(one.folder / "done").with_suffix("").as_posix()
+        for path in (one.folder / "done").rglob("*.json")
+    }
+    shards = read_shards(one.folder)
+    return sum(shard.rows for shard in shards if shard.shard in done and planned.get(shard.shard) == shard.fingerprint)
 
 
 def know(item: StudySet, out: Path) -> KnownSet:

@@ -31,8 +31,9 @@ def load_study(study: str, overrides: tuple[str, ...] = ()) -> StudySpec:
         raise InputError(
             f"no study {study!r}: expected a YAML file or one of {', '.join(shipped)}{nearest(study, shipped)}"
         )
+    written = load_spec(StudySpec, path, overrides)
     _check_data_names(path, overrides)
-    spec = expanded(load_spec(StudySpec, path, overrides))
+    spec = expanded(written)
     check_data(spec)
     return spec
 

@@ -83,7 +83,13 @@ def _with_paths(spec: StudySpec) -> StudySpec:
         "sets": tuple(_with_path(item, spec) for item in spec.sets),
     }
     if (block := spec.classifiers) is not None:
-        changed["classifiers"] = block.model_copy(update={"tests": tuple(_kept(block.tests, spec))})
+        tests = tuple(_kept(block.tests, spec))
+        if block.tests and not tests:
+            raise InputError(
+                f"classifiers.tests: {', '.join(block.tests)}: on data that is false, and there are no others; name one, or "
+                "--set classifiers.tests=[] for every set with an eval split"
+            )
+        changed["classifiers"] = block.model_copy(update={"tests": tests})
     if spec.transfer is not None:
         targets = tuple(_kept(spec.transfer.targets, spec))
         changed["transfer"] = spec.transfer.model_copy(update={"targets": targets}) if targets else None

@@ -5,28 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from synthgap.core.specs import LearningResources, Resources, StudyClassifiers, StudySpec, StudyTransfer
 from synthgap.pipeline import CompareOptions, SetInput, compare_many, cross_trials
-from synthgap.pipeline.proving import ProofOptions, TrainingSet, matrix, scaling
+from synthgap.pipeline.proving import TrainingSet, matrix, network_folder, scaling
 from synthgap.pipeline.transferring import transfer_many
 from synthgap.stages.generation import generate
 from synthgap.stages.report import write_report
 from synthgap.store.atomic import read_json, write_json
-from synthgap.store.keys import safe_key
 from synthgap.store.sources import open_images
-from synthgap.study.checks import Networks, check_study, targets_of
-from synthgap.study.known import set_folder
+from synthgap.study.checks import Networks, check_study, proof_options, targets_of
+from synthgap.study.known import PROOF, TRANSFER, set_folder
 from synthgap.study.places import placed
 from synthgap.study.references import Learned
 from synthgap.study.sets import expanded
 
 Progress = Callable[[int, int, str], None]
-PROOF, TRANSFER = "proof", "transfer"
-"""Folders of ``synthgap matrix`` and ``scaling``, and of ``synthgap transfer``, in that of the study."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +69,16 @@ def run_study(spec: StudySpec, out: Path, options: StudyOptions | None = None) -
         proof = _Proof(run, spec.classifiers, networks)
         with run.part("networks"):
             found["classifiers"] = proof.matrix()
+            run.shown["classifiers"] = [one.name for one in networks.rows]
         if spec.scaling is not None:
             with run.part("networks on more and more images"):
                 found["scaling"] = proof.scaling(spec.scaling.sizes)
+                run.shown["scaling"] = [one.name for one in networks.scaled]
         if spec.transfer is not None:
             with run.part("transfer"):
                 found["transfer"] = proof.transfer(spec.transfer)
-    return summary | {"seconds": run.seconds} | found
+                run.shown["transfer"] = list(found["transfer"]["average"])
+    return summary | {"seconds": run.seconds, "parts": run.shown} | found
 
 
 class _Study:
@@ -87,6 +87,8 @@ class _Study:
     def __init__(self, spec: StudySpec, out: Path, options: StudyOptions) -> None:
         self.spec, self.out, self.options = spec, out, options
         self.seconds: dict[str, float] = {}
+        self.shown: dict[str, list[str]] = {}
+        """The rows of each part that is done: what another study left in the folder is not of this one."""
         self.inputs = [
             SetInput(set_folder(item, out), item.name, item.description) for item in (spec.natural, *spec.sets)
         ]
@@ -109,6 +111,7 @@ class _Study:
         """Compare every set with the natural one."""
         summary = compare_many(self.inputs[0], self.inputs[1:], self.out, self._options())
         self.seconds = summary["seconds"]
+        self._write_report()
         return summary
 
     def trials(self) -> dict[str, Any]:
@@ -121,8 +124,11 @@ class _Study:
         begun = time.perf_counter()
         yield
         self.seconds = self.seconds | {name: round(time.perf_counter() - begun, 2)}
+        self._write_report()
+
+    def _write_report(self) -> None:
         summary = read_json(self.out / "summary.json")
-        write_json(self.out / "summary.json", summary | {"seconds": self.seconds})
+        write_json(self.out / "summary.json", summary | {"seconds": self.seconds, "parts": self.shown})
         write_report(self.out)
 
     def _options(self) -> CompareOptions:
@@ -147,9 +153,8 @@ class _Proof:
         named |= {one.name for one in networks.tests if one.place is None}
         self.sources = {one.name: open_images(one.path) for one in run.inputs if one.name in named}
         self.tests = {one.name: one.open(self.sources) for one in networks.tests}
-        train = block.train.model_copy(update={"iterations": networks.steps, "validation_share": 0.0})
         given = run.options
-        self.options = ProofOptions(train, block.proof, given.learning, given.progress, given.note)
+        self.options = replace(proof_options(block, networks, given.learning), progress=given.progress, note=given.note)
 
     def matrix(self) -> dict[str, Any]:
         """Networks of every set, scored on every test set."""
@@ -161,13 +166,11 @@ class _Proof:
 
     def transfer(self, block: StudyTransfer) -> dict[str, Any]:
         """Frozen features of the networks on the targets."""
-        given = self.run.options
-        size = "" if self.block.train.images is None else f"-{self.block.train.images}"
-        seeds = range(self.block.train.seed, self.block.train.seed + block.networks)
+        given, train = self.run.options, self.block.train
         folders = [
-            str(self.run.out / PROOF / "models" / f"{safe_key(name)}{size}-{seed}")
+            str(network_folder(self.run.out / PROOF, name, train.images, seed))
             for name in self.networks.transferred
-            for seed in seeds
+            for seed in range(train.seed, train.seed + block.networks)
         ]
         out = self.run.out / TRANSFER
         return transfer_many(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
@@ -10,6 +11,8 @@ from synthgap.core.config import load_spec
 from synthgap.core.errors import InputError
 from synthgap.core.specs import GenerateSpec, StudySet, StudySpec
 from synthgap.stages.presets import find_preset
+
+_SEPARATORS = re.compile(r"[/\\:]+")
 
 
 def expanded(spec: StudySpec) -> StudySpec:
@@ -29,18 +32,24 @@ def _written_out(item: StudySet) -> Iterator[StudySet]:
         {} if item.generate is None else {name: getattr(item.generate, name) for name in item.generate.model_fields_set}
     )
     for values in product(*item.grid.values()):
-        chosen = dict(zip(item.grid, values, strict=True))
-        name = _filled(item.name, chosen)
+        filled = dict(zip(item.grid, values, strict=True))
+        chosen = dict(filled)
+        name = _filled(item.name, {key: _in_a_name(value) for key, value in chosen.items()})
         preset = chosen.pop("preset", item.preset)
         known = None if preset is None else find_preset(str(preset))
         try:
             generate = load_spec(GenerateSpec, ({} if known is None else known.settings) | own | chosen)
+            said = _filled(item.description or ("" if known is None else known.about), filled)
+            one = load_spec(StudySet, {"name": name, "description": said, "generate": generate})
         except InputError as error:
             raise InputError(f"set {name!r}: {error}") from None
-        said = item.description or ("" if known is None else known.about)
-        yield StudySet(
-            name=name, description=_filled(said, dict(zip(item.grid, values, strict=True))), generate=generate
-        )
+        yield one
+
+
+def _in_a_name(value: Any) -> str:
+    """A value of a grid in a set's name, which is a folder's: a generator of the Hub, or a path, has no slashes there."""
+    text = str(value)
+    return _SEPARATORS.sub("-", text).strip("-.") if _SEPARATORS.search(text) else text
 
 
 def _filled(text: str, values: Mapping[str, Any]) -> str:

@@ -51,10 +51,9 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-for (const [button, dialog] of [[document.getElementById("help-button"), help]]) {
-  button.hidden = false;
-  button.addEventListener("click", () => dialog.showModal());
-}
+const helpButton = document.getElementById("help-button");
+helpButton.hidden = false;
+helpButton.addEventListener("click", () => help.showModal());
 
 document.querySelectorAll(".zoom").forEach((link) =>
   link.addEventListener("click", (event) => {
@@ -94,11 +93,36 @@ if (rows.length) {
   document.getElementById("prompt").focus();
 }
 
+/** Whether a field holds what is written nowhere else: a page of a form that was refused, or a changed field. */
+function unsaved() {
+  const fields = [...document.querySelectorAll("input:not([type=hidden]), textarea:not([hidden])")];
+  const choices = [...document.querySelectorAll("select")];
+  return (
+    document.querySelector("[data-unsaved]") !== null ||
+    fields.some((field) => field.value !== field.defaultValue) ||
+    choices.some((one) => one.value !== ([...one.options].find((each) => each.defaultSelected) || one.options[0]).value)
+  );
+}
+
+/** Show the page as it is now; one that answered a form is asked for, and the form is not sent again. */
+function again() {
+  if (document.body.dataset.answer) location.assign(location.pathname);
+  else location.reload();
+}
+
+const drawing = document.getElementById("drawing");
+const drawnNotice = document.getElementById("drawn-notice");
+drawnNotice.querySelector("button").addEventListener("click", again);
+
+drawing.addEventListener("submit", (event) => {
+  event.preventDefault(); // the page stays, and what is written in it
+  fetch(drawing.action, { method: "POST", body: new URLSearchParams(new FormData(drawing)), redirect: "manual" });
+});
+
 async function watch() {
   const state = await (await fetch("/status")).json();
-  const box = document.getElementById("drawing");
   const bar = document.getElementById("drawn");
-  box.hidden = !state.busy;
+  drawing.hidden = !state.busy;
   if (state.busy) {
     const waiting = state.waiting ? `, ${state.waiting} waiting` : "";
     document.getElementById("what").textContent = `${state.name}: ${state.what}${waiting}`;
@@ -107,9 +131,10 @@ async function watch() {
       bar.value = state.done;
     } else bar.removeAttribute("value");
   }
-  const typed = document.activeElement && document.activeElement.closest("#edit");
-  if (String(state.finished) !== document.body.dataset.finished && !typed && !document.querySelector("dialog[open]")) {
-    location.reload();
-  } else if (state.busy || typed) setTimeout(watch, 700);
+  const ended = String(state.finished) !== document.body.dataset.finished;
+  const busy = document.querySelector("dialog[open]") || document.activeElement?.closest("#edit");
+  drawnNotice.hidden = !ended || !unsaved();
+  if (ended && !busy && !unsaved()) again();
+  else if (ended || state.busy) setTimeout(watch, 700);
 }
 if (document.body.dataset.busy) setTimeout(watch, 400);

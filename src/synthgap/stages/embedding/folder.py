@@ -18,7 +18,7 @@ from synthgap.models.devices import pick_devices
 from synthgap.models.encoder import Encoder, encoder_fingerprint, load_encoder
 from synthgap.models.folders import ModelFolder, locate_encoder
 from synthgap.store.embeddings import EmbeddingWriter
-from synthgap.store.manifest import EmbeddingManifest, kind_of, read_manifest
+from synthgap.store.manifest import EmbeddingManifest, check_claim, kind_of, read_manifest
 
 Progress = Callable[[int, int, str], None]
 """Called with rows done, rows in all, and what is being done."""
@@ -80,7 +80,7 @@ def embed(content: Content, place: Place, progress: Progress | None, job: Callab
         encoder = load_encoder(place.spec, place.resources.model_copy(update={"device": devices[0]}), source)
         if content.modality == "prompt" and not encoder.has_text:
             raise encoder.no_text()
-        manifest = _manifest(content, source, place.spec, encoder)
+        manifest = _manifest(content, source, place.spec, encoder.name, encoder.dim)
         place = Place(
             place.out,
             place.spec,
@@ -113,6 +113,18 @@ def _there(out: Path, content: Content, source: ModelFolder, spec: EncoderSpec) 
     )
 
 
+def check_embeddings(content: Content, spec: EncoderSpec, out: Path) -> None:
+    """Raise what `embed` would where ``out`` holds something else; no encoder is loaded and nothing is written.
+
+    Raises:
+        InputError: no such encoder.
+        FingerprintError: the folder holds embeddings of something else, or of another encoder.
+    """
+    source = locate_encoder(spec)
+    if kind_of(out) == "embeddings" and isinstance(there := read_manifest(out), EmbeddingManifest):
+        check_claim(out, _manifest(content, source, spec, source.name, there.dim))
+
+
 def _identity(content: Content, source: ModelFolder, spec: EncoderSpec) -> str:
     # Images know no templates: other templates need no other embeddings of images.
     templates = [list(spec.templates)] if content.modality == "prompt" and spec.templates else []
@@ -121,18 +133,18 @@ def _identity(content: Content, source: ModelFolder, spec: EncoderSpec) -> str:
     )
 
 
-def _manifest(content: Content, source: ModelFolder, spec: EncoderSpec, encoder: Encoder) -> EmbeddingManifest:
+def _manifest(content: Content, source: ModelFolder, spec: EncoderSpec, name: str, dim: int) -> EmbeddingManifest:
     encoder_hash = encoder_fingerprint(source, spec.dtype)
     return EmbeddingManifest(
         fingerprint=_identity(content, source, spec),
         spec=spec.model_dump(mode="json", exclude={"templates"} if content.modality == "image" else None)
-        | {"encoder": encoder.name},
+        | {"encoder": name},
         classes=content.classes,
         parents={f"{content.modality}s": content.identity, "encoder": encoder_hash},
         modality=content.modality,
-        encoder=encoder.name,
+        encoder=name,
         encoder_fingerprint=encoder_hash,
-        dim=encoder.dim,
+        dim=dim,
         shards=tuple(content.parts),
         parts=content.parts,
     )

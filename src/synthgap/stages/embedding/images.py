@@ -22,7 +22,15 @@ from synthgap.core.specs import EncoderSpec, Resources
 from synthgap.execution import Check, Tell, Tick
 from synthgap.execution.ahead import prefetch
 from synthgap.models.encoder import Encoder
-from synthgap.stages.embedding.folder import BATCH_SIZE, Content, Place, Progress, embed, encoder_errors
+from synthgap.stages.embedding.folder import (
+    BATCH_SIZE,
+    Content,
+    Place,
+    Progress,
+    check_embeddings,
+    embed,
+    encoder_errors,
+)
 from synthgap.store.embeddings import EmbeddingWriter
 from synthgap.store.images import decoded_or_why
 from synthgap.store.rows import ShardRange
@@ -56,10 +64,18 @@ def embed_images(
     images = source if isinstance(source, ImageSource) else open_images(source)
     keep_apart(out, images)
     ranges = {part.name: part for part in images.shards(SHARD_ROWS)}
-    parts = {name: images.part_fingerprint(part) for name, part in ranges.items()}
-    content = Content("image", dict(images.classes), images.identity, parts)
+    content = _content(images, {name: images.part_fingerprint(part) for name, part in ranges.items()})
     place = Place(out, spec, resources or Resources())
     return embed(content, place, progress, lambda ready: ImageJob(images, ranges, ready))
+
+
+def check_image_embeddings(source: ImageSource, spec: EncoderSpec, out: Path) -> None:
+    """Raise FingerprintError where ``out`` holds embeddings of other images or of another encoder; nothing is written."""
+    check_embeddings(_content(source, {}), spec, out)
+
+
+def _content(images: ImageSource, parts: dict[str, str]) -> Content:
+    return Content("image", dict(images.classes), images.identity, parts)
 
 
 @dataclass(frozen=True)

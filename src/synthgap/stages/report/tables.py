@@ -27,6 +27,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "transfer/transfer": ("model", "set", "accuracy"),
 }
 """The tables that the report reads, with the columns that it cannot do without."""
+PARTS = {
+    "proof/matrix": ("classifiers", "train_set"),
+    "proof/scaling": ("scaling", "train_set"),
+    "transfer/transfer": ("transfer", "model"),
+}
+"""The part of a study that writes a table, and the column whose values the summary names."""
+NOT_HERE = "not part of this study"
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,22 @@ def _read_rows(path: Path, columns: tuple[str, ...]) -> tuple[list[Row], str]:
     return rows, "" if rows else f"{path.name} has no rows"
 
 
+def _of_the_study(found: Mapping[str, tuple[list[Row], str]], parts: Any) -> dict[str, tuple[list[Row], str]]:
+    """The tables of the parts as this study wrote them: the folder may hold those of an earlier one, with other parts.
+
+    ``parts`` are the summary's; one that is of no study has none, and its folder's tables are shown as they are.
+    """
+    if not isinstance(parts, Mapping):
+        return {}
+    kept = {}
+    for name, (part, column) in PARTS.items():
+        rows, why = found[name]
+        own = parts.get(part)
+        shown = [row for row in rows if row[column] in own] if isinstance(own, list) else []
+        kept[name] = (shown, why if isinstance(own, list) and (shown or why) else NOT_HERE)
+    return kept
+
+
 def read_run(run: Path) -> RunTables:
     """Read ``summary.json`` and every table of a run folder.
 
@@ -86,9 +109,11 @@ def read_run(run: Path) -> RunTables:
     """
     summary = _read_summary(run / "summary.json")
     found = {name: _read_rows(run / f"{name}.parquet", columns) for name, columns in COLUMNS.items()}
+    found |= _of_the_study(found, summary.get("parts"))
+    optional = (name for name in PARTS if found[name][1] == NOT_HERE or not (run / f"{name}.parquet").is_file())
     return RunTables(
         summary=summary,
         rows={name: rows for name, (rows, _) in found.items()},
         missing={name: reason for name, (_, reason) in found.items() if reason},
-        optional=frozenset(name for name in COLUMNS if "/" in name and not (run / f"{name}.parquet").is_file()),
+        optional=frozenset(optional),
     )

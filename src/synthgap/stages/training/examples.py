@@ -152,6 +152,11 @@ def matched(source: ImageSource, classes: dict[str, str], split: str | None, mem
     return Examples(list(_members(0, source, split, label, memory)), classes)
 
 
+def common_classes(sources: Sequence[ImageSource]) -> dict[str, str]:
+    """Name by key of all classes to learn; raises InputError where a set has none in common with the first."""
+    return _classes(sources)[0]
+
+
 def _classes(sources: Sequence[ImageSource]) -> tuple[dict[str, str], list[dict[str, str]]]:
     """All classes that have images, and for each set the common key of each own key."""
     classes: dict[str, str] = {}

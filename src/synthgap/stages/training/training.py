@@ -20,14 +20,14 @@ from synthgap.models.classifiers import (
 )
 from synthgap.stages.training.augmentation import views
 from synthgap.stages.training.distribution import new_accelerator
-from synthgap.stages.training.examples import Examples, ImageShare, gather, matched
+from synthgap.stages.training.examples import Examples, ImageShare, common_classes, gather, matched
 from synthgap.stages.training.folder import TrainedFolder
 from synthgap.stages.training.learner import Learner, State, new_optimizer
 from synthgap.stages.training.loader import Loader, Portion
 from synthgap.stages.training.loop import AllViews, Plan, Progress, Trainer
 from synthgap.stages.training.recipes import resolve
 from synthgap.store.keys import eval_split
-from synthgap.store.manifest import Manifest, claim_folder
+from synthgap.store.manifest import Manifest, check_claim, claim_folder
 from synthgap.store.rows import ImageSource
 from synthgap.store.sources import keep_apart
 
@@ -102,6 +102,18 @@ def train(
     if accelerator.is_main_process:
         folder.write_card(manifest, result)
     return result
+
+
+def check_training(shares: Sequence[ImageShare], spec: TrainSpec, out: Path) -> None:
+    """Raise what `train` would where ``out`` cannot be its folder; nothing is read but names, and nothing is written.
+
+    Raises:
+        InputError: no such recipe, sets of no class in common, or a folder that is not synthgap's or lies among images.
+        FingerprintError: ``out`` holds another training.
+    """
+    keep_apart(out, *(one.source for one in shares))
+    classes = common_classes([one.source for one in shares])
+    check_claim(out, _manifest(shares, spec, resolve(spec), classes, None))
 
 
 def step_count(spec: TrainSpec, images: int) -> int:
