@@ -331,7 +331,7 @@ def _signed(value: float) -> str:
 def _p(value: float) -> str:
     if not math.isfinite(value):
         return formats.NOTHING
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+    return f"{value:.3f}" if value >= 0.001 else "<\u00a00.001"
 
 
 def _nearer(before: float, after: float, goal: float) -> str:
