@@ -172,6 +172,12 @@ def test_separability_as_one_by_one(sizes: list[tuple[int, int]], seed: int) -> 
                 same(found, place, [one.accuracy], [ends])
 
 
+def test_products_alone_separate_ordinary_classes() -> None:
+    samples = drawn([(6, 8)] * 5, 0)
+    (stack,) = stacked(samples, 5)
+    assert bool(stacked_separability(stack, seed=0, resamples=0, bootstrap_seed=0).sound.all())
+
+
 def test_newton_finds_the_optimum() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(30, 5, dtype=torch.float64, generator=generator)

@@ -47,16 +47,6 @@ def of_world(world: str, part: str) -> str:
     return str(place)
 
 
-def named(text: str) -> tuple[str, str]:
-    """``NAME=PATH`` as name and place, or a place without a name; a path that exists is never cut."""
-    name, sign, place = text.partition("=")
-    if not sign or Path(text).expanduser().exists():
-        return "", text
-    if not name or not place:
-        raise InputError(f"{text}: expected NAME=PATH, such as drawn=sets/drawn")
-    return name, place
-
-
 def with_share(text: str) -> tuple[str, float | None]:
     """``SET@0.5`` as set and share; a path that exists is never cut."""
     path, at, share = text.rpartition("@")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from synthgap import views
-from synthgap.commands.options import Flat, Output, named, open_set, with_share
+from synthgap.commands.options import Flat, Output, open_set, with_share
 from synthgap.commands.training import Learning
 from synthgap.console import Progress, emit, hint
+from synthgap.core.config import name_and_place
 from synthgap.core.errors import InputError
 from synthgap.core.specs import LearningResources, ProofSpec, TrainSpec
 
@@ -101,7 +102,7 @@ def _sets(
         raise InputError(f"no image set; expected synthgap {command} SET [SET...] --out FOLDER")
     learned = [_training_set(text) for text in sets]
     if tests:
-        opened = [(name, open_set(place)) for name, place in map(named, tests)]
+        opened = [(name, open_set(place)) for name, place in map(name_and_place, tests)]
         scored = [(name or source.name, source) for name, source in opened]
     else:
         sources = {share.source.path: share.source for one in learned for share in one.shares}
@@ -124,7 +125,7 @@ def _training_set(text: str) -> TrainingSet:
     from synthgap.pipeline.proving import TrainingSet
     from synthgap.stages.training import ImageShare
 
-    name, rest = named(text)
+    name, rest = name_and_place(text)
     parts = [rest] if Path(rest).expanduser().exists() else rest.split("+")
     shares = tuple(ImageShare(open_set(path), share) for path, share in map(with_share, parts))
     own = "+".join(one.source.name + (f"@{one.share:g}" if one.share is not None else "") for one in shares)

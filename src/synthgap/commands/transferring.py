@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from synthgap import views
-from synthgap.commands.options import Flat, Output, located, named
+from synthgap.commands.options import Flat, Output, located
 from synthgap.console import Progress, emit
+from synthgap.core.config import name_and_place
 from synthgap.core.errors import InputError
 from synthgap.core.specs import LearningResources, TransferSpec
 
@@ -55,5 +56,5 @@ def _several(models: str) -> list[str]:
 def _named(text: str) -> TransferSet:
     from synthgap.pipeline.transferring import TransferSet
 
-    name, place = named(text)
+    name, place = name_and_place(text)
     return TransferSet(located(Path(place)), name or None)

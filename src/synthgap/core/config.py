@@ -264,3 +264,17 @@ def _unpack(annotation: Any) -> list[Any]:
     if origin is typing.Union or type(annotation).__name__ == "UnionType":
         return [found for member in typing.get_args(annotation) for found in _unpack(member)]
     return [annotation]
+
+
+def name_and_place(text: str) -> tuple[str, str]:
+    """``NAME=PATH`` as both, or a path or other place without a name; a path that exists is never cut.
+
+    >>> name_and_place("Pets=data:pets"), name_and_place("lab:sd14")
+    (('Pets', 'data:pets'), ('', 'lab:sd14'))
+    """
+    name, sign, place = text.partition("=")
+    if not sign or Path(text).expanduser().exists():
+        return "", text
+    if not name or not place:
+        raise InputError(f"{text}: expected NAME=PATH, such as drawn=sets/drawn")
+    return name, place

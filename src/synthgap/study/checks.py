@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthgap.core.config import name_and_place
 from synthgap.core.errors import FingerprintError, InputError
 from synthgap.core.specs import GenerateSpec, LearningResources, Resources, StudyClassifiers, StudySpec
 from synthgap.models.classifiers import check_architecture
@@ -23,7 +24,6 @@ from synthgap.store.manifest import check_claim, kind_of
 from synthgap.store.rows import ImageSource
 from synthgap.store.sources import keep_apart, open_images
 from synthgap.study.known import PROOF, KnownSet, images_there, know_all
-from synthgap.study.places import name_and_place
 from synthgap.study.references import Learned, Tested, all_learned, all_tested
 
 

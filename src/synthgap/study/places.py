@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+from synthgap.core.config import name_and_place
 from synthgap.core.errors import InputError, nearest
 from synthgap.core.specs import GenerateSpec, StudySet, StudySpec
 
@@ -20,20 +21,6 @@ def lab_images(name: str) -> Path:
     if name not in known:
         raise InputError(f"the lab has no images {name!r}, expected one of {', '.join(known)}{nearest(name, known)}")
     return root / name
-
-
-def name_and_place(text: str) -> tuple[str, str]:
-    """``NAME=PLACE`` as both, or a place without a name; a path that exists is never cut.
-
-    >>> name_and_place("Pets=data:pets"), name_and_place("lab:sd14")
-    (('Pets', 'data:pets'), ('', 'lab:sd14'))
-    """
-    name, sign, place = text.partition("=")
-    if not sign or Path(text).expanduser().exists():
-        return "", text
-    if not name or not place:
-        raise InputError(f"{text}: expected NAME=PLACE, such as Pets=data:pets")
-    return name, place
 
 
 def check_data(spec: StudySpec) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthgap.core.config import name_and_place
 from synthgap.core.errors import InputError, nearest
 from synthgap.core.specs import StudySpec
 from synthgap.pipeline.proving import TrainingSet
@@ -14,7 +15,6 @@ from synthgap.stages.evaluation.benchmarks import BENCHMARKS
 from synthgap.stages.training import ImageShare
 from synthgap.store.rows import ImageSource
 from synthgap.study.known import KnownSet
-from synthgap.study.places import name_and_place
 
 
 @dataclass(frozen=True)
